@@ -1,0 +1,1 @@
+"""What works: metrics of the programme."""

@@ -1,0 +1,1 @@
+"""What describes a partner: one row a partner, as of a date."""

@@ -1,0 +1,1 @@
+"""Where partners stand on their way and what comes next."""

@@ -1,0 +1,1 @@
+"""What we know: tables, sources, consent and the sample programme."""

@@ -1,0 +1,1 @@
+"""How good partners are: factors, weights, scores, tiers."""

@@ -1,0 +1,1 @@
+"""What people read: figures, page pieces and the page template."""

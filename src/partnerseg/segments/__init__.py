@@ -1,0 +1,1 @@
+"""Who our partners are: criteria and natural segments."""

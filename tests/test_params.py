@@ -1,0 +1,152 @@
+import copy
+import pickle
+from pathlib import Path
+
+import pytest
+
+from partnerseg.params import Params, ParamsError, load_params, read_yaml
+
+DEFAULTS = Path(__file__).parents[1] / "params"
+
+
+def make_params(directory: Path, own: str = "", regions: dict[str, str] | None = None) -> Path:
+    """A folder of parameters that extends the defaults by `own`, with region files by name."""
+    (directory / "regions").mkdir(parents=True)
+    (directory / "programme.yaml").write_text(f"extends: {DEFAULTS / 'programme.yaml'}\n{own}", encoding="utf-8")
+    for name, text in (regions or {}).items():
+        (directory / "regions" / f"{name}.yaml").write_text(text, encoding="utf-8")
+    return directory
+
+
+def test_defaults_load_with_their_regions():
+    params = load_params(DEFAULTS)
+    assert params.region == "all"
+    assert [region.code for region in params.regions] == ["north", "south", "west", "Київ"]
+    assert len(params.rating.factors) == 15
+    assert params.programme.data_dir == DEFAULTS.parent / "data"
+
+
+def test_region_sees_its_own_values_and_the_rest(tmp_path):
+    make_params(tmp_path / "p", regions={"a": "region: a\nquality: {min_group: 5}\n", "b": "region: b\n"})
+    assert load_params(tmp_path / "p", region="a").quality.min_group == 5
+    assert load_params(tmp_path / "p", region="b").quality.min_group == 10
+    assert load_params(tmp_path / "p").quality.min_group == 10
+
+
+@pytest.mark.parametrize("code", ["NO", "010", "null", "yes", "off", "~x~"[1], "1e3", "0x1F", "Київ"])
+def test_region_codes_stay_text(tmp_path, code):
+    make_params(tmp_path / "p", regions={"one": f"region: {code}\n"})
+    params = load_params(tmp_path / "p", region=code)
+    assert params.region == code
+    assert isinstance(params.region, str)
+
+
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        ("quality: {max_bad_shar: 0.1}", ["quality.max_bad_shar", "did you mean 'max_bad_share'"]),
+        ("qualty: {max_bad_share: 0.1}", ["qualty", "did you mean 'quality'"]),
+        ("quality: 3", ["quality", "3", "section"]),
+        ("quality: {max_bad_share: many}", ["quality.max_bad_share", "'many'", "a number"]),
+        ("quality: {max_bad_share: 1.2}", ["quality.max_bad_share", "1.2", "at most 1"]),
+        ("quality: {min_group: 0}", ["quality.min_group", "0", "at least 1"]),
+        ("quality: {min_group: 2.5}", ["quality.min_group", "2.5", "whole number"]),
+        ("quality: {min_group: true}", ["quality.min_group", "True", "whole number"]),
+        ("programme: {name: 12}", ["programme.name", "12", "text"]),
+        ("programme: {as_of: 2026-13-01}", ["programme.as_of", "2026-13-01", "YYYY-MM-DD"]),
+        ("programme: {as_of: 30.06.2026}", ["programme.as_of", "30.06.2026", "YYYY-MM-DD"]),
+        ("programme: {currency: euro}", ["programme.currency", "euro", "three capitals"]),
+        ("programme: {rates: {USD: much}}", ["programme.rates.USD", "much", "a number"]),
+        ("rating: {weighting: entropie}", ["rating.weighting", "entropie", "did you mean 'entropy'"]),
+        ("rating: {tiers: 3}", ["rating.tiers", "names with number"]),
+        ("rating: {factors: [{factor: x}]}", ["row 1", "rating.factors", "pillar is missing"]),
+        ("rating: {factors: 5}", ["rating.factors", "a list"]),
+        ("features: {windows: [a]}", ["features.windows", "'a'", "whole number"]),
+        ("journey: {stages: [1]}", ["journey.stages", "1", "text"]),
+        ("quality: {min_group: 5}\nquality: {min_group: 6}", ["line 3", "'quality' stands twice"]),
+        ("quality: &a {min_group: 5}", ["line 2", "anchor"]),
+        ("quality: !!python/object:os.system {min_group: 5}", ["line 2", "tag"]),
+        ("quality: [unclosed", ["not YAML"]),
+        ("extends: nowhere.yaml", ["'extends' stands twice"]),
+    ],
+)
+def test_what_is_wrong_is_refused_with_file_key_value_and_rule(tmp_path, own, words):
+    make_params(tmp_path / "p", own)
+    with pytest.raises(ParamsError) as caught:
+        load_params(tmp_path / "p")
+    for word in ["programme.yaml", *words]:
+        assert word in str(caught.value)
+
+
+def test_factor_rows_are_checked(tmp_path):
+    row = "{factor: f, pillar: p, features: [a], direction: [sideways], bounds: [[]], weight: 1, grade: system}"
+    make_params(tmp_path / "p", f"rating: {{factors: [{row}]}}")
+    with pytest.raises(ParamsError, match=r"row 1: rating.factors.direction: 'sideways' must be one of up, down"):
+        load_params(tmp_path / "p")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("quality: {min_group: 5}", "no code for a region"),
+        ("region: all", "no code for a region"),
+        ("region: ../x", "no code for a region"),
+        ("region: a/b", "no code for a region"),
+        ("region: ''", "no code for a region"),
+        ("region: .hidden", "no code for a region"),
+        ("region: 12", "must be text"),
+        ("region: a\nrating: {min_coverage: 0.1}", "belongs to the whole programme"),
+        ("region: a\nprogramme: {as_of: 2020-01-01}", "belongs to the whole programme"),
+        ("region: a\nsize: 4", "there is no such parameter"),
+    ],
+)
+def test_region_files_are_checked(tmp_path, text, words):
+    make_params(tmp_path / "p", regions={"one": text})
+    with pytest.raises(ParamsError, match=words) as caught:
+        load_params(tmp_path / "p")
+    assert "one.yaml" in str(caught.value)
+
+
+def test_two_files_of_one_region_are_refused(tmp_path):
+    make_params(tmp_path / "p", regions={"one": "region: North", "two": "region: north"})
+    with pytest.raises(ParamsError, match="another file"):
+        load_params(tmp_path / "p")
+
+
+def test_unknown_region_names_the_nearest():
+    with pytest.raises(ParamsError, match="did you mean 'north'"):
+        load_params(DEFAULTS, region="nort")
+
+
+def test_given_as_of_is_checked_and_wins_in_regions_too():
+    assert load_params(DEFAULTS, region="north", as_of="2026-03-31").programme.as_of == "2026-03-31"
+    with pytest.raises(ParamsError, match="YYYY-MM-DD"):
+        load_params(DEFAULTS, as_of="yesterday")
+
+
+def test_large_file_alias_and_binary_are_refused(tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text("a: " + "x" * 65_536)
+    with pytest.raises(ParamsError, match="at most 65,536"):
+        read_yaml(path)
+    path.write_text("a: &one [1]\nb: *one\n")
+    with pytest.raises(ParamsError, match="refused"):
+        read_yaml(path)
+    path.write_text("a: !!binary aGk=\n")
+    with pytest.raises(ParamsError, match="tag is refused"):
+        read_yaml(path)
+    path.write_bytes(b"a: \xff\xfe\n")
+    with pytest.raises(ParamsError, match="UTF-8"):
+        read_yaml(path)
+    with pytest.raises(ParamsError, match="no such file"):
+        read_yaml(tmp_path / "absent.yaml")
+
+
+def test_params_do_not_change_and_survive_copying():
+    params = load_params(DEFAULTS)
+    with pytest.raises(AttributeError, match="do not change"):
+        params.region = "north"
+    with pytest.raises(AttributeError, match="did you mean 'rating'"):
+        params.ratng  # noqa: B018
+    assert copy.deepcopy(params) == params == pickle.loads(pickle.dumps(params))
+    assert Params(params.to_dict()["rating"]) == params.rating
