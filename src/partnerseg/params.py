@@ -161,7 +161,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     if node is None:
         return {}
     if not isinstance(node, yaml.MappingNode):
-        raise ParamsError(f"{path}: a parameter file is `key: value` lines, this is a {node.id}")
+        raise ParamsError(f"{path}: a parameter file is `key: value` lines, this is something else")
     return _build(node, path)
 
 
@@ -178,8 +178,8 @@ def _build(node: yaml.Node, path: Path) -> Any:
         return result
     if isinstance(node, yaml.SequenceNode):
         return [_build(item, path) for item in node.value]
-    text = node.value
-    if node.style is not None:
+    text = str(node.value)
+    if not isinstance(node, yaml.ScalarNode) or node.style is not None:
         return text
     if text in ("true", "false"):
         return text == "true"
@@ -224,7 +224,7 @@ def _load_regions(directory: Path, values: dict[str, Any], rules: dict[str, Any]
         code = unicodedata.normalize("NFC", merged["region"])
         if "region" not in own or code == "all" or not re.fullmatch(r"[^\W_](?:[\w .-]{0,62}\w)?", code):
             raise ParamsError(
-                f"{path}: region: {code!r} is no code for a region; use 1 to 64 letters, digits, space, '-', '_' or '.', "
+                f"{path}: region: {code!r} is no code for a region; use 1 to 64 letters, digits, space, '-', '_', '.', "
                 "beginning and ending with a letter or digit ('all' is the whole programme)"
             )
         if any(code.casefold() == other.casefold() for other in regions):

@@ -1,0 +1,522 @@
+"""Draw results: every function takes a result, returns the Axes and computes nothing but places on the paper."""
+
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from partnerseg.report.language import (
+    format_count,
+    format_date,
+    format_money,
+    format_month,
+    format_number,
+    format_share,
+    format_value,
+    say,
+    say_count,
+    say_name,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+INK = "#1a1a1a"
+GRAY = "#5c5c5c"
+QUIET = "#949494"
+GRID = "#e4e4e4"
+PAPER = "#ffffff"
+ACCENT = "#0b5cad"
+WARNING = "#b34700"
+SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe-Ito
+MARKERS = ("o", "s", "^", "D", "v", "P")
+
+# Every ink of a figure, and the page's name for it: a page may show it lighter on a dark ground.
+INKS = {
+    INK: "ink",
+    "#000000": "ink",
+    GRAY: "gray",
+    QUIET: "quiet",
+    GRID: "grid",
+    PAPER: "paper",
+    ACCENT: "accent",
+    WARNING: "warning",
+    **{color: f"series-{number}" for number, color in enumerate(SERIES, start=1)},
+}
+
+WIDTH = 640  # px of a desktop drawing; the page draws it again at 340 for a phone
+_ROW = 30  # px a bar takes
+_MOST_POINTS = 5_000  # more are drawn as one bitmap
+
+
+@contextmanager
+def apply_style() -> Iterator[None]:
+    """Draw inside this context to get the style that all figures share: quiet axes, 13 px text, text kept as text."""
+    import matplotlib as mpl
+
+    with mpl.rc_context(
+        {
+            "figure.dpi": 72,
+            "savefig.dpi": 72,
+            "figure.constrained_layout.use": True,
+            "figure.facecolor": "none",
+            "axes.facecolor": "none",
+            "font.family": ["DejaVu Sans"],
+            "font.size": 13,
+            "axes.titlesize": 13,
+            "axes.labelsize": 13,
+            "axes.labelcolor": GRAY,
+            "axes.edgecolor": QUIET,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.spines.left": False,
+            "axes.spines.bottom": False,
+            "axes.grid": False,
+            "axes.axisbelow": True,
+            "axes.unicode_minus": True,
+            "grid.color": GRID,
+            "grid.linewidth": 1,
+            "text.color": INK,
+            "text.parse_math": False,
+            "xtick.color": GRAY,
+            "ytick.color": GRAY,
+            "xtick.labelcolor": GRAY,
+            "ytick.labelcolor": INK,
+            "xtick.major.size": 0,
+            "ytick.major.size": 0,
+            "xtick.minor.size": 0,
+            "ytick.minor.size": 0,
+            "svg.fonttype": "none",
+            "svg.hashsalt": "partnerseg",
+        }
+    ):
+        yield
+
+
+def draw_ledger(ledger: pd.DataFrame) -> "Axes":
+    """Draw what became of the rows of every table, as shares of the rows read.
+
+    Args:
+        ledger: One row a source file and table: table, rows_in, used, quarantined, deduplicated, out_of_scope.
+    """
+    fates = ["used", "deduplicated", "out_of_scope", "quarantined"]
+    totals = ledger.groupby("table")[["rows_in", *fates]].sum() if len(ledger) else pd.DataFrame()
+    totals = totals[totals["rows_in"] > 0].sort_values("rows_in") if len(totals) else totals
+    if totals.empty:
+        return _draw_nothing()
+    labels = [f"{say_name(table)}\n{say_count('row', rows)}" for table, rows in totals["rows_in"].items()]
+    with apply_style():
+        axes = _open_axes(len(totals) * 40 + 60)
+        left = pd.Series(0.0, index=totals.index)
+        for fate, color in zip(fates, (SERIES[0], QUIET, GRID, WARNING), strict=True):
+            share = totals[fate] / totals["rows_in"]
+            if totals[fate].sum():
+                axes.barh(labels, share, left=left, color=color, height=0.5, label=say_name(fate))
+            left += share
+        for place, aside in enumerate(1 - totals["used"] / totals["rows_in"]):
+            text = say("figures.all_used") if aside == 0 else say("figures.not_used", share=format_share(aside))
+            _write(axes, 1, place, text, color=GRAY if aside == 0 else INK)
+        _grid(axes, "x", format_share)
+        axes.set_xlim(0, 1)
+        axes.legend(
+            loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, handlelength=1, borderaxespad=0.2
+        )
+    return axes
+
+
+def draw_freshness(freshness: pd.DataFrame, *, as_of: str) -> "Axes":
+    """Draw from when to when each table tells something, against the date of the report.
+
+    Args:
+        freshness: One row a table: table, rows, first, last.
+        as_of: Date of the report, `YYYY-MM-DD`.
+    """
+    known = freshness.dropna(subset=["first", "last"]).sort_values("last", kind="stable")
+    if known.empty:
+        return _draw_nothing()
+    day = pd.Timestamp(as_of)
+    labels = [_wrap(say_name(table)) for table in known["table"]]
+    with apply_style():
+        axes = _open_axes(len(known) * _ROW + 50)
+        axes.hlines(labels, known["first"], known["last"], color=QUIET, linewidth=6)
+        axes.plot(known["last"], labels, "o", color=ACCENT, markersize=7)
+        axes.axvline(day, color=INK, linewidth=1)
+        for place, last in enumerate(known["last"]):
+            late = max((day - pd.Timestamp(last).normalize()).days, 0)
+            text = say("figures.current") if late == 0 else say("figures.late", days=say_count("day", late))
+            _write(axes, day, place, text, color=INK if late <= 31 else WARNING)
+        axes.xaxis.set_major_locator(_year_locator())
+        _grid(axes, "x")
+    return axes
+
+
+def draw_coverage(coverage: pd.DataFrame) -> "Axes":
+    """Draw for what share of partners each family of features is known.
+
+    Args:
+        coverage: One row a family: family, coverage (0 to 1).
+    """
+    return _draw_share_bars(coverage, "family", "coverage")
+
+
+def draw_segment_map(points: pd.DataFrame) -> "Axes":
+    """Draw every partner as a point; the six largest segments in color and shape, everybody else in gray.
+
+    Args:
+        points: One row a partner: x, y (places without a unit), segment_name (missing or `background` for none).
+    """
+    points = points.dropna(subset=["x", "y"])
+    if points.empty:
+        return _draw_nothing()
+    name = points["segment_name"].astype("object").where(points["segment_name"].notna(), "background")
+    largest = name[name != "background"].value_counts(sort=True).head(len(SERIES)).index
+    size = 26 if len(points) <= 500 else 14
+    bitmap = len(points) > _MOST_POINTS
+    with apply_style():
+        axes = _open_axes(420)
+        rest = points[~name.isin(largest)]
+        axes.scatter(rest["x"], rest["y"], s=size * 0.5, color=QUIET, alpha=0.6, linewidth=0, rasterized=bitmap)
+        for segment, color, marker in zip(largest, SERIES, MARKERS, strict=False):
+            members = points[name == segment]
+            axes.scatter(
+                members["x"], members["y"], s=size, color=color, marker=marker, linewidth=0, alpha=0.8, rasterized=bitmap
+            )
+        for segment, x, y in _spread_labels(points, name):
+            box = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.85, "pad": 2}
+            axes.annotate(_wrap(segment), (x, y), ha="center", va="center", weight="bold", bbox=box)
+        if len(largest) and len(rest):
+            axes.set_xlabel(say("figures.background"), loc="left")
+        axes.set(xticks=[], yticks=[])
+        axes.margins(0.04)
+    return axes
+
+
+def draw_segment_sizes(profile: pd.DataFrame) -> "Axes":
+    """Draw how many partners each segment has.
+
+    Args:
+        profile: One row a segment: name, n, share (of all partners).
+    """
+    if profile.empty:
+        return _draw_nothing()
+    ordered = profile.sort_values("n", kind="stable")
+    texts = [f"{format_count(n)}  ({format_share(share)})" for n, share in zip(ordered["n"], ordered["share"], strict=True)]
+    return _draw_bars([str(name) for name in ordered["name"]], ordered["n"], texts)
+
+
+def draw_criteria(criteria: pd.DataFrame, *, criterion: str) -> "Axes":
+    """Draw how many partners fall into each category of one criterion.
+
+    Args:
+        criteria: One row a partner, a column a criterion.
+        criterion: The column to draw.
+    """
+    if criterion not in criteria or criteria.empty:
+        return _draw_nothing()
+    counts = criteria[criterion].value_counts()
+    counts = counts[counts > 0].sort_values(kind="stable")
+    texts = [f"{format_count(n)}  ({format_share(n / len(criteria))})" for n in counts]
+    colors = [QUIET if label == "unknown" else ACCENT for label in counts.index]
+    return _draw_bars([say_name(label) for label in counts.index], counts, texts, color=colors)
+
+
+def draw_tiers(tiers: pd.Series) -> "Axes":
+    """Draw how many partners stand in each tier, the best tier on top; who has no tier is gray.
+
+    Args:
+        tiers: The tier of each partner, an ordered categorical with the best tier last; missing means no rating.
+    """
+    if tiers.empty:
+        return _draw_nothing()
+    order = list(tiers.cat.categories)[::-1]
+    counts = tiers.astype("object").value_counts().reindex(order, fill_value=0)
+    labels, values, colors = [say_name(tier) for tier in order], counts.tolist(), [ACCENT] * len(order)
+    if unrated := int(tiers.isna().sum()):
+        labels, values, colors = [*labels, say("figures.unrated")], [*values, unrated], [*colors, QUIET]
+    texts = [f"{format_count(n)}  ({format_share(n / len(tiers))})" for n in values]
+    return _draw_bars(labels[::-1], values[::-1], texts[::-1], color=colors[::-1])
+
+
+def draw_factor_contributions(contributions: pd.DataFrame) -> "Axes":
+    """Draw what each factor adds to the score of an average partner; the bars sum to the average score.
+
+    Args:
+        contributions: One row a partner, a column a factor, in points of the score; missing means unrated.
+    """
+    means = contributions.mean().dropna().sort_values(kind="stable")
+    if means.empty:
+        return _draw_nothing()
+    texts = [format_number(value) for value in means]
+    return _draw_bars([say_name(factor) for factor in means.index], means, texts, label=say("figures.points"))
+
+
+def draw_rank_intervals(ranks: pd.DataFrame, *, show: int = 8) -> "Axes":
+    """Draw the rank of the best and the last partners, each with the range it could as well have.
+
+    Args:
+        ranks: One row a partner: rank (1 is best), lower, upper (or rank_lower, rank_upper), and name where known; a
+            missing rank means unrated.
+        show: How many partners at either end.
+    """
+    ranks = ranks.rename(columns={"rank_lower": "lower", "rank_upper": "upper"})
+    rated = ranks.dropna(subset=["rank"]).sort_values("rank", kind="stable")
+    if rated.empty:
+        return _draw_nothing()
+    shown = rated if len(rated) <= 2 * show else pd.concat([rated.head(show), rated.tail(show)])
+    names = shown["name"] if "name" in shown else shown.index.to_series()
+    gap = 1 if len(shown) < len(rated) else 0
+    places = [-place - (gap if place >= show else 0) for place in range(len(shown))]
+    with apply_style():
+        axes = _open_axes((len(shown) + gap) * 26 + 50)
+        axes.hlines(places, shown["lower"], shown["upper"], color=QUIET, linewidth=4)
+        axes.plot(shown["rank"], places, "o", color=ACCENT, markersize=7, clip_on=False)
+        axes.set_yticks(places, [_wrap(str(name), 22, lines=1) for name in names])
+        if gap:
+            axes.text(0.5, -show, say("figures.between", partners=say_count("partner", len(rated) - len(shown))),
+                      transform=axes.get_yaxis_transform(), ha="center", va="center", color=GRAY)
+        axes.set_xlim(left=0)
+        axes.set_xlabel(say("figures.rank"))
+        axes.xaxis.set_major_locator(_few_ticks())
+        _grid(axes, "x", format_count)
+    return axes
+
+
+def draw_stages(current: pd.DataFrame, *, stages: list[str]) -> "Axes":
+    """Draw how many travelers stand at each stage today, in the order of the stages.
+
+    Args:
+        current: One row a traveler: stage.
+        stages: All stages and exits in order; the first is drawn on top.
+    """
+    if current.empty:
+        return _draw_nothing()
+    counts = current["stage"].value_counts().reindex(list(stages), fill_value=0)
+    texts = [f"{format_count(n)}  ({format_share(n / len(current))})" for n in counts]
+    return _draw_bars([say_name(stage) for stage in counts.index][::-1], counts[::-1], texts[::-1])
+
+
+def draw_conversion(conversion: pd.DataFrame) -> "Axes":
+    """Draw the share that reaches the next stage within the horizon, with its interval.
+
+    Args:
+        conversion: One row a group and stage: stage, conversion, lower, upper (0 to 1), n; group where there are several.
+    """
+    return _draw_dots(conversion, "stage", "conversion", format_share)
+
+
+def draw_time_in_stage(times: pd.DataFrame) -> "Axes":
+    """Draw the median number of days that a stage takes, with its interval.
+
+    Args:
+        times: One row a group and stage: stage, median_days, lower, upper (days), n; group where there are several.
+            A missing median means that fewer than half have moved on.
+    """
+    return _draw_dots(times, "stage", "median_days", format_number, axis_label=say("figures.days"))
+
+
+def draw_bottlenecks(bottlenecks: pd.DataFrame, *, currency: str) -> "Axes":
+    """Draw the money that waits at each stage, the most on top.
+
+    Args:
+        bottlenecks: One row a stage: stage, waiting (travelers), money_waiting.
+        currency: Currency of the money.
+    """
+    known = bottlenecks.dropna(subset=["money_waiting"]).sort_values("money_waiting", kind="stable")
+    if known.empty:
+        return _draw_nothing()
+    labels = [f"{say_name(stage)}\n{say('figures.waiting', n=format_count(n))}" for stage, n in zip(known["stage"], known["waiting"], strict=True)]
+    texts = [format_money(value, currency) for value in known["money_waiting"]]
+    return _draw_bars(labels, known["money_waiting"], texts, color=[ACCENT] * (len(known) - 1) + [WARNING])
+
+
+def draw_metric_by_group(metrics: pd.DataFrame, *, metric: str, by: str) -> "Axes":
+    """Draw one metric for every group on one scale, the highest on top, with its interval.
+
+    Args:
+        metrics: One row a group and metric: a column named as `by`, metric, value, lower, upper, unit, n.
+        metric: The metric to draw.
+        by: The column of the groups.
+    """
+    chosen = metrics[metrics["metric"] == metric].sort_values("value", ascending=False, kind="stable")
+    unit = str(chosen["unit"].iloc[0]) if len(chosen) else ""
+    tick_form = format_share if unit == "share" else format_number
+    return _draw_dots(chosen, by, "value", lambda value: format_value(value, unit), tick_form=tick_form)
+
+
+def draw_metric_trend(trend: pd.DataFrame, *, unit: str) -> "Axes":
+    """Draw one metric over time with its interval; several groups are labeled where their line ends.
+
+    Args:
+        trend: One row a date and group: as_of, value, and lower, upper, group where there are any.
+        unit: Unit of the values: a currency, `share`, or a word.
+    """
+    import seaborn as sns
+
+    trend = trend.dropna(subset=["value"])
+    if trend.empty:
+        return _draw_nothing()
+    trend = trend.assign(as_of=pd.to_datetime(trend["as_of"]), group=trend["group"] if "group" in trend else "")
+    last = trend.sort_values("as_of").groupby("group").tail(1).sort_values("value", ascending=False)
+    groups = list(last["group"].head(len(SERIES)))
+    with apply_style():
+        axes = _open_axes(300)
+        sns.lineplot(data=trend[trend["group"].isin(groups)], x="as_of", y="value", hue="group", hue_order=groups,
+                     style="group", style_order=groups, markers=list(MARKERS[: len(groups)]), dashes=False,
+                     palette=list(SERIES[: len(groups)]), errorbar=None, legend=False, ax=axes)
+        for group, color in zip(groups, SERIES, strict=False):
+            line = trend[trend["group"] == group].sort_values("as_of")
+            if {"lower", "upper"} <= set(line):
+                axes.fill_between(line["as_of"], line["lower"], line["upper"], color=color, alpha=0.15, linewidth=0)
+        axes.margins(y=0.1)
+        bottom, top = axes.get_ylim()
+        height = bottom
+        for day, group, value in last[last["group"].isin(groups)][["as_of", "group", "value"]].itertuples(index=False):
+            height = value if height == bottom else min(value, height - (top - bottom) * 0.07)
+            _write(axes, day, height, f"{say_name(group)}  {format_value(value, unit)}".strip())
+        axes.set(xlabel="", ylabel="")
+        axes.xaxis.set_major_locator(_year_locator())
+        axes.xaxis.set_major_formatter(lambda day, _: _format_month(day))
+        axes.yaxis.set_major_locator(_few_ticks())
+        _grid(axes, "y", format_share if unit == "share" else format_number)
+    return axes
+
+
+def _spread_labels(points: pd.DataFrame, name: pd.Series) -> list[tuple[str, float, float]]:
+    """Place each segment's label at its middle, moved up where it would cover another on a phone's drawing."""
+    x, y = points["x"], points["y"]
+    across, up = (x.max() - x.min()) * 0.4 or 1.0, (y.max() - y.min()) * 0.1 or 1.0
+    middles = points.groupby(name)[["x", "y"]].median().drop(index="background", errors="ignore")
+    placed: list[tuple[str, float, float]] = []
+    for segment, at_x, at_y in middles.sort_values("y", kind="stable").itertuples():
+        for _, other_x, other_y in sorted(placed, key=lambda label: label[2]):
+            if abs(at_x - other_x) < across and abs(at_y - other_y) < up:
+                at_y = other_y + up
+        placed.append((str(segment), at_x, at_y))
+    return placed
+
+
+def _draw_share_bars(frame: pd.DataFrame, label: str, share: str) -> "Axes":
+    if frame.empty:
+        return _draw_nothing()
+    ordered = frame.sort_values(share, kind="stable")
+    texts = [format_share(value) for value in ordered[share]]
+    axes = _draw_bars([say_name(name) for name in ordered[label]], ordered[share].fillna(0), texts)
+    axes.set_xlim(0, 1)
+    return axes
+
+
+def _draw_bars(labels, values, texts, *, color=ACCENT, row: int = _ROW, label: str = "") -> "Axes":
+    """Draw horizontal bars from zero, each with its value written at its end; the last label is on top."""
+    labels = [_wrap(text) for text in labels]
+    row = max([row, *(12 + 15 * (text.count("\n") + 1) for text in labels)])
+    with apply_style():
+        axes = _open_axes(len(labels) * row + (40 if label else 16))
+        places = range(len(labels))
+        axes.barh(places, values, color=color, height=18 / row)
+        axes.set_yticks(places, labels)
+        for place, value, text in zip(places, values, texts, strict=True):
+            _write(axes, max(value, 0), place, text)
+        axes.axvline(0, color=QUIET, linewidth=1)
+        axes.set_xticks([])
+        axes.set_xlabel(label)
+        axes.set_ylim(-0.6, len(labels) - 0.4)
+    return axes
+
+
+def _draw_dots(frame: pd.DataFrame, label: str, value: str, form, *, tick_form=None, axis_label: str = "") -> "Axes":
+    """Draw a dot with its interval for each row in the order given; several groups share a label's place."""
+    if frame.empty or frame[value].isna().all():
+        return _draw_nothing()
+    group = frame["group"].astype(str) if "group" in frame else pd.Series("", index=frame.index)
+    groups, labels = list(dict.fromkeys(group))[: len(SERIES)], list(dict.fromkeys(frame[label]))
+    bounded = frame["upper"].replace(float("inf"), float("nan"))
+    open_ended = frame["lower"].notna() & bounded.isna() & frame[value].notna()
+    end = max(0 if bounded.isna().all() else bounded.max(), frame[value].max() * (1.15 if open_ended.any() else 1))
+    with apply_style():
+        axes = _open_axes(len(labels) * max(44, 22 * len(groups) + 12) + 40)
+        for number, name in enumerate(groups):
+            shift = (number - (len(groups) - 1) / 2) * 0.8 / len(groups)
+            color, marker = (SERIES[number], MARKERS[number]) if len(groups) > 1 else (ACCENT, "o")
+            whose = f"{name}  " if len(groups) > 1 else ""
+            for row in frame[group == name].to_dict("records"):
+                place = labels.index(row[label]) + shift
+                if pd.isna(row[value]):
+                    _write(axes, 0, place, f"{whose}{say('figures.unknown')}", color=GRAY)
+                    continue
+                upper = row["upper"] if row["upper"] <= end else end
+                if upper is end and pd.notna(row["lower"]):
+                    axes.plot(end, place, ">", color=color, markersize=6)
+                if pd.notna(row["lower"]):
+                    axes.hlines(place, row["lower"], upper, color=color, linewidth=2)
+                axes.plot(row[value], place, marker, color=color, markersize=8)
+                edge = upper if pd.notna(row["lower"]) else row[value]
+                _write(axes, edge, place, f"{whose}{form(row[value])}")
+        axes.set_yticks(range(len(labels)), [_label_row(frame[frame[label] == name], name) for name in labels])
+        axes.set_ylim(len(labels) - 0.4, -0.6)
+        axes.set_xlim(min(0, frame["lower"].min(), frame[value].min()), None)
+        axes.axvline(0, color=QUIET, linewidth=1)
+        axes.set_xlabel(axis_label)
+        axes.xaxis.set_major_locator(_few_ticks())
+        _grid(axes, "x", tick_form or form)
+    return axes
+
+
+def _label_row(rows: pd.DataFrame, name: object) -> str:
+    """Label a row with its name and, below, the number of partners behind it."""
+    label = _wrap(say_name(name))
+    return f"{label}\nn = {format_count(rows['n'].sum())}" if "n" in rows else label
+
+
+def _few_ticks():
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10])
+
+
+def _draw_nothing() -> "Axes":
+    """Draw that there is nothing to draw."""
+    with apply_style():
+        axes = _open_axes(60)
+        axes.text(0.5, 0.5, say("figures.nothing"), ha="center", va="center", color=GRAY, transform=axes.transAxes)
+        axes.set(xticks=[], yticks=[])
+    return axes
+
+
+def _open_axes(height: int) -> "Axes":
+    import matplotlib.pyplot as plt
+
+    _, axes = plt.subplots(figsize=(WIDTH / 72, height / 72))
+    return axes
+
+
+def _write(axes: "Axes", x, y, text: str, *, color: str = INK) -> None:
+    """Write a value just right of a place; the layout makes room for it."""
+    axes.annotate(text, (x, y), xytext=(6, 0), textcoords="offset points", va="center", color=color, annotation_clip=False)
+
+
+def _grid(axes: "Axes", side: str, form=None) -> None:
+    axes.grid(axis=side)
+    if form is not None:
+        axis = axes.xaxis if side == "x" else axes.yaxis
+        axis.set_major_formatter(lambda value, _: form(value))
+
+
+def _year_locator():
+    from matplotlib.dates import AutoDateLocator
+
+    return AutoDateLocator(minticks=2, maxticks=4)
+
+
+def _format_month(day: float) -> str:
+    from matplotlib.dates import num2date
+
+    return format_month(num2date(day))
+
+
+def _wrap(text: str, width: int = 18, *, lines: int = 2) -> str:
+    parts = [part for line in text.split("\n") for part in textwrap.wrap(line, width)] or [text]
+    if len(parts) > max(lines, text.count("\n") + 1):
+        parts = textwrap.wrap(" ".join(parts), width, max_lines=lines, placeholder="…")
+    return "\n".join(parts)

@@ -1,0 +1,411 @@
+"""State results: every function takes a result and returns one sentence, with its number and how sure we are.
+
+The words stand in `language/<code>.yaml`. When a result says nothing, the sentence says that we do not know.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+
+from partnerseg.report.language import (
+    format_count,
+    format_date,
+    format_money,
+    format_number,
+    format_share,
+    format_value,
+    join_words,
+    say,
+    say_count,
+    say_name,
+)
+
+_LATE_DAYS = 31  # a table whose last row is older is worth a word
+_MOST_NAMES = 4  # named in one sentence
+
+
+def state_ledger(ledger: pd.DataFrame) -> str:
+    """State how many of the rows read were used.
+
+    Args:
+        ledger: One row a source file and table: file, rows_in, used, quarantined.
+
+    Example:
+        >>> rows = {"table": ["sales"], "file": ["sales.csv"], "rows_in": [200], "used": [190], "quarantined": [4]}
+        >>> state_ledger(pd.DataFrame(rows))
+        'We used 95% of 200 rows from 1 file and set 4 rows aside because they could not be read safely.'
+    """
+    rows = ledger["rows_in"].sum() if len(ledger) else 0
+    if not rows:
+        return _say("ledger_unknown")
+    used, aside = ledger["used"].sum(), int(ledger["quarantined"].sum())
+    facts = {"rows": say_count("row", rows), "files": say_count("file", ledger["file"].nunique())}
+    if used == rows:
+        return _say("ledger_all", **facts)
+    if not aside:
+        return _say("ledger_no_quarantine", share=format_share(used / rows), **facts)
+    return _say("ledger", share=format_share(used / rows), aside=say_count("row", aside), **facts)
+
+
+def state_freshness(freshness: pd.DataFrame, *, as_of: str) -> str:
+    """State how late the latest news is, and which tables tell nothing.
+
+    Args:
+        freshness: One row a table: table, rows, first, last.
+        as_of: Date of the report, `YYYY-MM-DD`.
+    """
+    dated = freshness.dropna(subset=["last"])
+    if dated.empty:
+        return _say("freshness_unknown")
+    late = (pd.Timestamp(as_of) - dated["last"].dt.normalize()).dt.days.clip(lower=0)
+    oldest = dated.loc[late.idxmax()]
+    empty = [say_name(table) for table in freshness.loc[freshness["rows"] == 0, "table"]]
+    facts = {"tables": say_count("table", len(dated)), "days": say_count("day", late.max())}
+    if late.max() > _LATE_DAYS:
+        sentence = _say("freshness_late", table=say_name(oldest["table"]), date=format_date(oldest["last"]), **facts)
+    else:
+        sentence = _say("freshness", **facts)
+    return f"{sentence} {_say('freshness_empty', tables=_name_some(empty))}" if empty else sentence
+
+
+def state_coverage(coverage: pd.DataFrame) -> str:
+    """State what we know of most partners and what of fewest.
+
+    Args:
+        coverage: One row a family of features: family, coverage (0 to 1).
+    """
+    known = coverage.dropna(subset=["coverage"]).sort_values("coverage", ascending=False, kind="stable")
+    known, unknown = known[known["coverage"] > 0], known[known["coverage"] == 0]
+    nothing = _name_some([say_name(family) for family in unknown["family"]])
+    if known.empty:
+        return _say("coverage_unknown")
+    best, least = known.iloc[0], known.iloc[-1]
+    facts = {"best": say_name(best["family"]), "best_share": format_share(best["coverage"])}
+    if len(known) == 1 or best["coverage"] == least["coverage"]:
+        sentence = _say("coverage_even", share=facts["best_share"])
+    else:
+        sentence = _say("coverage", least=say_name(least["family"]), least_share=format_share(least["coverage"]), **facts)
+    return f"{sentence} {_say('coverage_nothing', families=nothing)}" if len(unknown) else sentence
+
+
+def state_segments(sizes: pd.DataFrame, *, evidence: Any) -> str:
+    """State how many natural segments there are, or why we see none.
+
+    Args:
+        sizes: One row a segment: name, n, share (of all partners); what is left of the shares is background.
+        evidence: The segmenter's `evidence_`: found, reason.
+    """
+    if not evidence.found:
+        return _say("segments_none", reason=str(evidence.reason))
+    known = sizes[sizes["n"] > 0].sort_values("n", ascending=False, kind="stable")
+    if known.empty:
+        return _say("segments_unknown")
+    largest = known.iloc[0]
+    sentence = _say(
+        "segments",
+        segments=say_count("segment", len(known)),
+        name=str(largest["name"]),
+        share=format_share(largest["share"]),
+    )
+    background = 1 - float(known["share"].sum())
+    return sentence if background < 0.0005 else f"{sentence} {_say('segments_background', share=format_share(background))}"
+
+
+def state_criteria(criteria: pd.DataFrame, *, criterion: str) -> str:
+    """State the most common category of a criterion and of how many partners we do not know it.
+
+    Args:
+        criteria: One row a partner, a column a criterion; unknown is a category.
+        criterion: The column to state.
+    """
+    values = criteria[criterion].astype("object") if criterion in criteria else pd.Series(dtype="object")
+    known = values[values.notna() & (values != "unknown")]
+    name = say_name(criterion)
+    if known.empty:
+        return _say("criteria_unknown", criterion=name)
+    counts = known.value_counts()
+    sentence = _say(
+        "criteria",
+        criterion=name,
+        category=say_name(counts.index[0]),
+        n=format_count(counts.iloc[0]),
+        partners=say_count("partner", len(known)),
+        share=format_share(counts.iloc[0] / len(known)),
+    )
+    left = len(values) - len(known)
+    return f"{sentence} {_say('criteria_left', partners=say_count('partner', left))}" if left else sentence
+
+
+def state_tiers(tiers: pd.Series) -> str:
+    """State how many partners stand in the best tier and how many have no rating.
+
+    Args:
+        tiers: The tier of each partner, an ordered categorical with the best tier last; missing means no rating.
+    """
+    rated = tiers.dropna()
+    if rated.empty:
+        return _say("tiers_unknown")
+    best = rated.cat.categories[-1]
+    n = int((rated == best).sum())
+    sentence = _say(
+        "tiers",
+        tier=say_name(best),
+        n=format_count(n),
+        partners=say_count("partner", len(rated)),
+        share=format_share(n / len(rated)),
+    )
+    left = len(tiers) - len(rated)
+    return f"{sentence} {_say('tiers_unrated', partners=say_count('partner', left))}" if left else sentence
+
+
+def state_factor_contributions(contributions: pd.DataFrame) -> str:
+    """State which factor adds most and which least to the average score.
+
+    Args:
+        contributions: One row a partner, a column a factor, in points of the score; a row sums to the score.
+    """
+    rated = contributions.dropna(how="all")
+    means = rated.fillna(0).mean().where(rated.notna().any()).dropna().sort_values(ascending=False, kind="stable")
+    if means.empty:
+        return _say("contributions_unknown")
+    return _say(
+        "contributions",
+        score=format_number(means.sum()),
+        most=say_name(means.index[0]),
+        most_points=format_number(means.iloc[0]),
+        least=say_name(means.index[-1]),
+        least_points=format_number(means.iloc[-1]),
+    )
+
+
+def state_rank_intervals(ranks: pd.DataFrame) -> str:
+    """State how far ranks could move.
+
+    Args:
+        ranks: One row a partner: rank (1 is best) and its interval lower, upper (or rank_lower, rank_upper).
+    """
+    ranks = ranks.rename(columns={"rank_lower": "lower", "rank_upper": "upper"})
+    rated = ranks.dropna(subset=["rank", "lower", "upper"])
+    if rated.empty:
+        return _say("ranks_unknown")
+    width = (rated["upper"].astype(float) - rated["lower"].astype(float) + 1).median()
+    return _say("ranks", partners=say_count("partner", len(rated)), width=format_count(width))
+
+
+def state_stages(current: pd.DataFrame) -> str:
+    """State at which stage most partners (or deals) stand.
+
+    Args:
+        current: One row a traveler: stage, and deal_id where deals travel.
+    """
+    if current.empty:
+        return _say("stages_unknown")
+    counts = current["stage"].value_counts()
+    noun = "deal" if "deal_id" in current and current["deal_id"].notna().all() else "partner"
+    return _say(
+        "stages",
+        stage=say_name(counts.index[0]),
+        n=format_count(counts.iloc[0]),
+        travelers=say_count(noun, len(current)),
+        share=format_share(counts.iloc[0] / len(current)),
+    )
+
+
+def state_conversion(conversion: pd.DataFrame, *, horizon_days: int) -> str:
+    """State from which stage fewest move on within the horizon, and from which most.
+
+    Args:
+        conversion: One row a stage (and group): stage, conversion, lower, upper (0 to 1), n.
+        horizon_days: Days within which moving on counts.
+    """
+    known = conversion.dropna(subset=["conversion"]).sort_values("conversion", kind="stable")
+    days = say_count("day", horizon_days)
+    if known.empty:
+        return _say("conversion_unknown", days=days)
+    least, most = known.iloc[0], known.iloc[-1]
+    facts = {
+        "stage": _name_row(least),
+        "share": format_share(least["conversion"]),
+        "interval": _between(least, format_share),
+        "days": days,
+    }
+    if len(known) == 1:
+        return _say("conversion_one", **facts)
+    return _say("conversion", most=_name_row(most), most_share=format_share(most["conversion"]), **facts)
+
+
+def state_time_in_stage(times: pd.DataFrame) -> str:
+    """State where partners stay longest, and where fewer than half have moved on.
+
+    Args:
+        times: One row a stage (and group): stage, n, median_days, lower, upper (days).
+    """
+    known = times.dropna(subset=["median_days"]).sort_values("median_days", ascending=False, kind="stable")
+    open_ended = times[times["median_days"].isna() & (times["n"] > 0)]
+    still = _name_some([_name_row(row) for _, row in open_ended.iterrows()])
+    if known.empty:
+        return _say("time_open", stages=still) if len(open_ended) else _say("time_unknown")
+    longest = known.iloc[0]
+    sentence = _say(
+        "time",
+        stage=_name_row(longest),
+        days=format_value(longest["median_days"], "day"),
+        interval=_between(longest, format_number),
+    )
+    return f"{sentence} {_say('time_open', stages=still)}" if len(open_ended) else sentence
+
+
+def state_bottlenecks(bottlenecks: pd.DataFrame, *, currency: str) -> str:
+    """State at which stage most money waits.
+
+    Args:
+        bottlenecks: One row a stage: stage, waiting, median_wait_days, money_waiting.
+        currency: Currency of the money.
+    """
+    known = bottlenecks[bottlenecks["money_waiting"] > 0].sort_values("money_waiting", ascending=False, kind="stable")
+    if known.empty:
+        busy = bottlenecks[bottlenecks["waiting"] > 0].sort_values("waiting", ascending=False, kind="stable")
+        if busy.empty:
+            return _say("bottlenecks_unknown")
+        first = busy.iloc[0]
+        return _say("bottlenecks_no_money", stage=say_name(first["stage"]), waiting=format_count(first["waiting"]))
+    first = known.iloc[0]
+    return _say(
+        "bottlenecks",
+        stage=say_name(first["stage"]),
+        money=format_money(first["money_waiting"], currency),
+        waiting=format_count(first["waiting"]),
+        days=format_value(first["median_wait_days"], "day"),
+    )
+
+
+def state_plan(plan: pd.DataFrame, *, currency: str) -> str:
+    """State how many partners have a next step, which is the most common, and what all steps take.
+
+    Args:
+        plan: One row a partner: action (missing for none), hours, cost.
+        currency: Currency of the cost.
+    """
+    planned = plan.dropna(subset=["action"])
+    planned = planned[planned["action"].astype(str) != ""]
+    if planned.empty:
+        return _say("plan_none")
+    counts = planned["action"].value_counts()
+    return _say(
+        "plan",
+        partners=say_count("partner", len(planned)),
+        action=say_name(counts.index[0]),
+        n=format_count(counts.iloc[0]),
+        hours=format_value(planned["hours"].sum(), "hour"),
+        money=format_money(planned["cost"].sum(), currency),
+    )
+
+
+def state_metric(metrics: pd.DataFrame, *, metric: str, programme: pd.DataFrame | None = None) -> str:
+    """State one metric with its interval, against the whole programme where that is given.
+
+    Args:
+        metrics: One row a metric: metric, value, lower, upper, unit.
+        metric: The metric to state.
+        programme: The same of the whole programme.
+    """
+    chosen = metrics[metrics["metric"] == metric].dropna(subset=["value"])
+    name = say_name(metric)
+    if chosen.empty:
+        return _say("metric_unknown", metric=name)
+    row = chosen.iloc[0]
+    form = _form(row)
+    facts = {"metric": name, "value": form(row["value"]), "interval": _between(row, form)}
+    other = pd.DataFrame() if programme is None else programme[programme["metric"] == metric].dropna(subset=["value"])
+    if other.empty:
+        return _say("metric", **facts)
+    return _say("metric_against", programme=form(other["value"].iloc[0]), **facts)
+
+
+def state_metric_by_group(metrics: pd.DataFrame, *, metric: str, by: str) -> str:
+    """State which group leads in a metric and which comes last, and whether that may be chance.
+
+    Args:
+        metrics: One row a group and metric: a column named as `by`, metric, value, lower, upper, unit.
+        metric: The metric to state.
+        by: The column of the groups.
+    """
+    chosen = metrics[(metrics["metric"] == metric) & (metrics[by].astype(str) != "all")].dropna(subset=["value"])
+    chosen = chosen.sort_values("value", ascending=False, kind="stable")
+    if len(chosen) < 2:
+        return state_metric(metrics, metric=metric)
+    most, least = chosen.iloc[0], chosen.iloc[-1]
+    form = _form(most)
+    sentence = _say(
+        "metric_groups",
+        metric=say_name(metric),
+        most=say_name(most[by]),
+        most_value=form(most["value"]),
+        interval=_between(most, form),
+        least=say_name(least[by]),
+        least_value=form(least["value"]),
+        least_interval=_between(least, form),
+    )
+    if pd.notna(most["lower"]) and pd.notna(least["upper"]) and most["lower"] <= least["upper"]:
+        return f"{sentence} {_say('overlap')}"
+    return sentence
+
+
+def state_metric_trend(trend: pd.DataFrame, *, metric: str, unit: str) -> str:
+    """State from what to what a metric went over the whole period.
+
+    Args:
+        trend: One row a date: as_of, value.
+        metric: Name of the metric.
+        unit: Its unit.
+    """
+    known = trend.dropna(subset=["value"]).sort_values("as_of")
+    if len(known) < 2:
+        return _say("trend_unknown", metric=say_name(metric))
+    first, last = known.iloc[0], known.iloc[-1]
+    before, after = format_value(first["value"], unit), format_value(last["value"], unit)
+    key = "trend_same" if before == after else "trend_up" if last["value"] > first["value"] else "trend_down"
+    return _say(
+        key,
+        metric=say_name(metric),
+        before=before,
+        after=after,
+        first=format_date(first["as_of"]),
+        last=format_date(last["as_of"]),
+    )
+
+
+def _say(key: str, **values: str) -> str:
+    sentence = say(f"findings.{key}", **values)
+    return sentence[:1].upper() + sentence[1:]
+
+
+def _between(row: pd.Series, form: Callable[[float], str]) -> str:
+    """Say an interval in plain words, in brackets; nothing where there is none."""
+    lower, upper = row.get("lower"), row.get("upper")
+    if pd.isna(lower) and pd.isna(upper):
+        return ""
+    if pd.isna(upper) or upper == float("inf"):
+        return say("findings.at_least", lower=form(lower))
+    if pd.isna(lower):
+        return say("findings.at_most", upper=form(upper))
+    return say("findings.between", interval=say("interval", lower=form(lower), upper=form(upper)))
+
+
+def _form(row: pd.Series) -> Callable[[float], str]:
+    return lambda value: format_value(value, str(row["unit"]))
+
+
+def _name_row(row: pd.Series) -> str:
+    """Name a stage, with its group where there are several."""
+    group = row.get("group", "all")
+    stage = say_name(row["stage"])
+    return stage if pd.isna(group) or group == "all" else say("findings.stage_of", stage=stage, group=say_name(group))
+
+
+def _name_some(names: list[str]) -> str:
+    left = len(names) - _MOST_NAMES
+    if left <= 1:
+        return join_words(names)
+    return join_words([*names[:_MOST_NAMES], say("findings.others", n=format_count(left))])

@@ -1,0 +1,463 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from partnerseg.journey.stages import Journey, cumulative_incidence, kaplan_meier
+
+LUNG = Path(__file__).parents[2].parent / "shared" / "data" / "survival_references"
+STAGES, EXITS = ["recruited", "onboarded", "activated"], ["dormant", "left"]
+
+outcomes = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 2)), min_size=1, max_size=40)
+
+
+def make_stages(*rows):
+    """Rows are (partner_id, stage, entered_at) or with deal_id and arrived_at after these."""
+    names = ["partner_id", "stage", "entered_at", "deal_id", "arrived_at"]
+    table = pd.DataFrame([[*row, *[None] * (5 - len(row))] for row in rows], columns=names)
+    times = {name: pd.to_datetime(table[name], format="ISO8601") for name in ("entered_at", "arrived_at")}
+    return table.assign(**times)
+
+
+def fit(*rows, as_of="2026-06-30", **options):
+    return Journey(STAGES, EXITS, **options).fit({"stages": make_stages(*rows)}, as_of)
+
+
+def days_after(start, days):
+    return str(pd.Timestamp(start) + pd.Timedelta(days=days))
+
+
+# Curves
+
+
+@pytest.mark.skipif(not LUNG.is_dir(), reason="../shared/data/survival_references is absent: no printed Kaplan-Meier")
+@pytest.mark.parametrize("strata", ["all", "sex=1", "sex=2"])
+def test_kaplan_meier_of_lung_is_that_of_r(strata):
+    lung = pd.read_csv(LUNG / "lung.csv")
+    expected = pd.read_csv(LUNG / "expected_km_lung.csv").query("strata == @strata")
+    if strata != "all":
+        lung = lung[lung["sex"] == int(strata[-1])]
+    curve = kaplan_meier(lung["time"], lung["status"] == 1)
+    assert curve["time"].tolist() == expected["time"].tolist()
+    assert curve["at_risk"].tolist() == expected["n_risk"].tolist()
+    assert curve["events"].tolist() == expected["n_event"].tolist()
+    for ours, theirs in {"survival": "surv", "std_err": "std_err", "lower": "lower95", "upper": "upper95"}.items():
+        np.testing.assert_allclose(curve[ours], expected[theirs], rtol=1e-10)
+
+
+@pytest.mark.skipif(not LUNG.is_dir(), reason="../shared/data/survival_references is absent: no published median")
+def test_median_of_lung_is_the_published_one():
+    lung = pd.read_csv(LUNG / "lung.csv")
+    start = pd.Timestamp("2020-01-01")
+    rows = []
+    for number, (time, status) in enumerate(zip(lung["time"], lung["status"], strict=True)):
+        entered = start + pd.Timedelta(days=2000 - time)
+        rows.append((f"p{number}", "recruited", str(entered)))
+        if status == 1:
+            rows.append((f"p{number}", "left", days_after(entered, time)))
+    as_of = days_after(start, 2000)[:10]
+    table = fit(*rows, as_of=as_of).time_in_stage().set_index("stage").loc["recruited"]
+    assert (table["n"], table["censored"]) == (228, 63)
+    assert tuple(table[["median_days", "lower", "upper"]]) == (310, 285, 363)
+
+
+def test_kaplan_meier_worked_by_hand_with_ties():
+    # 6 at risk: at 2 two leave and one is still there (4/6), at 5 one of 3 (2/3), at 7 both (0).
+    curve = kaplan_meier([2, 2, 2, 5, 7, 7], [1, 1, 0, 1, 1, 1])
+    assert curve["at_risk"].tolist() == [6, 3, 2]
+    np.testing.assert_allclose(curve["survival"], [4 / 6, 4 / 9, 0])
+    assert curve.loc[2, ["lower", "upper"]].isna().all()
+
+
+def test_cumulative_incidence_worked_by_hand_with_ties():
+    # time  at risk  way 1  way 2  still there     S before   F1              F2
+    #  1       10      1      1        0              1        1/10            1/10
+    #  3        8      2      1        1             8/10      1/10 + 2/10     1/10 + 1/10
+    #  4        4      0      1        1             1/2       3/10            2/10 + 1/8
+    #  6        2      1      1        0             3/8       3/10 + 3/16     13/40 + 3/16
+    duration = [1, 1, 3, 3, 3, 3, 4, 4, 6, 6]
+    event = [1, 2, 1, 1, 2, 0, 2, 0, 1, 2]
+    table = cumulative_incidence(duration, event)
+    one, two = (table[table["event"] == kind] for kind in (1, 2))
+    assert one["at_risk"].tolist() == two["at_risk"].tolist() == [10, 8, 4, 2]
+    np.testing.assert_allclose(one["incidence"], [0.1, 0.3, 0.3, 0.4875])
+    np.testing.assert_allclose(two["incidence"], [0.1, 0.2, 0.325, 0.5125])
+    # Variance of F1 at 3: 0.2^2 * 2/(10*8) + [1*1*9/10^3 + 0.64*2*6/8^3] - 2 * 0.2 * 1*1/10^2
+    assert one["std_err"].iloc[1] == pytest.approx(np.sqrt(0.001 + 0.009 + 0.015 - 0.004))
+
+
+@given(outcomes, st.randoms(use_true_random=False))
+@settings(max_examples=60, deadline=None)
+def test_order_of_rows_is_irrelevant(pairs, random):
+    shuffled = random.sample(pairs, len(pairs))
+    for table in (lambda rows: cumulative_incidence(*zip(*rows, strict=True)),
+                  lambda rows: kaplan_meier([row[0] for row in rows], [row[1] > 0 for row in rows])):  # fmt: skip
+        pd.testing.assert_frame_equal(table(pairs), table(shuffled))
+
+
+@given(outcomes)
+@settings(max_examples=60, deadline=None)
+def test_incidences_and_survival_sum_to_one(pairs):
+    duration, event = np.array(pairs).T
+    table = cumulative_incidence(duration, event)
+    total = table.groupby("time")["incidence"].sum()
+    survival = kaplan_meier(duration, event > 0).set_index("time")["survival"]
+    if len(table):
+        np.testing.assert_allclose(total + survival, 1)
+
+
+@given(outcomes)
+@settings(max_examples=60, deadline=None)
+def test_without_competition_the_incidence_is_kaplan_meier_and_greenwood(pairs):
+    duration, event = np.array(pairs).T
+    table, curve = cumulative_incidence(duration, event > 0), kaplan_meier(duration, event > 0)
+    if len(table):
+        np.testing.assert_allclose(table["incidence"], 1 - curve["survival"], atol=1e-12)
+        still = curve["survival"] > 0
+        np.testing.assert_allclose(table["std_err"][still], curve["std_err"][still], atol=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore:.*encountered:RuntimeWarning")  # statsmodels divides by zero at the last time
+def test_same_incidence_and_standard_error_as_statsmodels():
+    from statsmodels.duration.survfunc import CumIncidenceRight
+
+    random = np.random.default_rng(3)
+    duration, event = random.integers(1, 20, 60), random.integers(0, 3, 60)
+    theirs, table = CumIncidenceRight(duration, event), cumulative_incidence(duration, event)
+    for kind in (1, 2):
+        ours = table[table["event"] == kind].set_index("time").loc[theirs.times]
+        np.testing.assert_allclose(ours["incidence"], theirs.cinc[kind - 1], atol=1e-12)
+        np.testing.assert_allclose(ours["std_err"][:-1], theirs.cinc_se[kind - 1][:-1], atol=1e-12)
+
+
+@pytest.mark.parametrize("duration", [[1.0, np.nan], [1.0, -1.0]])
+def test_impossible_durations_are_refused(duration):
+    with pytest.raises(ValueError, match="1 durations are missing or negative, must be >= 0"):
+        kaplan_meier(duration, [True, True])
+
+
+def test_lengths_must_agree():
+    with pytest.raises(ValueError, match="2 durations and 1 events"):
+        cumulative_incidence([1, 2], [1])
+
+
+# Spells
+
+
+def test_current_stage_and_days():
+    journey = fit(
+        ("p1", "recruited", "2026-06-01 23:00"), ("p1", "onboarded", "2026-06-20"), ("p2", "left", "2026-06-30")
+    )
+    current = journey.current_.set_index("partner_id")
+    assert current["stage"].to_dict() == {"p1": "onboarded", "p2": "left"}
+    assert current["days_in_stage"].to_dict() == {"p1": 10, "p2": 0}
+    assert journey.spells_["days"].tolist() == [19, 10, 0]
+
+
+def test_deals_travel_on_their_own():
+    journey = fit(
+        ("p1", "recruited", "2026-01-01", "d1"),
+        ("p1", "onboarded", "2026-02-01", "d1"),
+        ("p1", "recruited", "2026-03-01", "d2"),
+        ("p1", "activated", "2026-04-01"),
+    )
+    assert len(journey.current_) == 3
+    assert journey.current_.groupby("deal_id", dropna=False)["stage"].first().to_dict() == {
+        "d1": "onboarded", "d2": "recruited", np.nan: "activated"
+    }  # fmt: skip
+
+
+def test_a_deal_handed_over_goes_on_with_its_new_partner():
+    journey = fit(("p2", "recruited", "2026-01-01", "d1"), ("p1", "onboarded", "2026-02-01", "d1"))
+    assert journey.current_[["partner_id", "stage"]].to_numpy().tolist() == [["p1", "onboarded"]]
+    assert journey.counts_["deals_of_several_partners"] == 1
+
+
+def test_a_deal_and_a_partner_of_the_same_name_are_two_travelers():
+    assert len(fit(("x", "recruited", "2026-01-01"), ("p", "onboarded", "2026-02-01", "x")).current_) == 2
+
+
+def test_standing_since_an_unknown_day_counts_but_not_in_times():
+    journey = fit(("p1", "recruited", None), ("p2", "recruited", "2026-01-01"), ("p2", "onboarded", "2026-01-31"))
+    current = journey.current_.set_index("partner_id")
+    assert current.loc["p1", "stage"] == "recruited" and np.isnan(current.loc["p1", "days_in_stage"])
+    assert journey.time_in_stage().set_index("stage").loc["recruited", ["n", "censored", "median_days"]].tolist() == [
+        1,
+        0,
+        30,
+    ]
+    assert journey.conversion().set_index("stage").loc["recruited", "n"] == 1
+    assert journey.counts_["since_unknown_day"] == 1
+
+
+def test_an_undated_row_behind_the_dated_ones_is_past():
+    journey = fit(("p1", "recruited", None), ("p1", "onboarded", "2026-01-31"))
+    assert journey.current_["stage"].tolist() == ["onboarded"]
+    assert journey.counts_["undated_rows_taken_as_past"] == 1
+
+
+def test_an_undated_row_ahead_of_the_dated_ones_ends_them_on_an_unknown_day():
+    journey = fit(("p1", "recruited", "2026-01-31"), ("p1", "activated", None))
+    assert journey.current_["stage"].tolist() == ["activated"]
+    assert journey.counts_["left_on_unknown_day"] == 1
+    assert journey.time_in_stage()["n"].sum() == 0
+    assert journey.transitions()[["stage", "next_stage", "n"]].to_numpy().tolist() == [["recruited", "activated", 1]]
+
+
+def test_loops_and_skips_are_allowed_and_repetitions_are_one_spell():
+    journey = fit(
+        ("p1", "recruited", "2026-01-01"),
+        ("p1", "recruited", "2026-01-11"),
+        ("p1", "activated", "2026-01-21"),
+        ("p1", "dormant", "2026-02-01"),
+        ("p1", "activated", "2026-03-01"),
+    )
+    assert journey.spells_["stage"].tolist() == ["recruited", "activated", "dormant", "activated"]
+    assert journey.spells_["days"].tolist()[0] == 20
+    assert journey.counts_["rows_repeating_a_stage"] == 1
+    assert journey.conversion().set_index("stage").loc["recruited", "converted"] == 1
+
+
+def test_stages_of_one_moment_follow_their_order():
+    journey = fit(("p1", "onboarded", "2026-01-01"), ("p1", "recruited", "2026-01-01"))
+    assert journey.current_["stage"].tolist() == ["onboarded"]
+    assert journey.conversion().set_index("stage").loc["recruited", ["n", "conversion"]].tolist() == [1, 1.0]
+
+
+def test_rows_after_as_of_are_not_seen():
+    known = [("p1", "recruited", "2026-01-01"), ("p2", "recruited", "2026-06-30 23:59")]
+    later = [
+        ("p1", "onboarded", "2026-07-01"),
+        ("p2", "onboarded", "2026-06-30", None, "2026-07-01"),
+        ("p3", "recruited", None, None, "2026-07-02"),
+        ("p4", "no such stage", "2026-08-01"),
+    ]
+    alone, together = fit(*known), fit(*known, *later)
+    pd.testing.assert_frame_equal(alone.spells_, together.spells_)
+    assert together.counts_["rows_after_as_of"] == 4
+
+
+def test_order_of_the_table_is_irrelevant():
+    rows = [(f"p{i % 7}", (STAGES + EXITS)[i % 5], days_after("2025-01-01", (i * 37) % 400)) for i in range(60)]
+    pd.testing.assert_frame_equal(fit(*rows).spells_, fit(*reversed(rows)).spells_)
+
+
+def test_unknown_stage_names_the_nearest():
+    with pytest.raises(
+        ValueError, match=r"'onbord' must be one of recruited, .*did you mean 'onboarded'\?.*journey\.stages"
+    ):
+        fit(("p1", "onbord", "2026-01-01"))
+
+
+@pytest.mark.parametrize(
+    "declared", [([], []), (["a", "a"], []), (["a"], ["a"])], ids=["no stages", "stage twice", "stage and exit"]
+)
+def test_impossible_stages_are_refused(declared):
+    with pytest.raises(ValueError, match=r"edit journey\.stages"):
+        Journey(*declared)
+
+
+def test_horizon_is_at_least_a_day():
+    with pytest.raises(ValueError, match="horizon_days == 0, must be >= 1"):
+        Journey(STAGES, horizon_days=0)
+
+
+@pytest.mark.parametrize("data", [{}, {"stages": make_stages()}, {"stages": make_stages(("p1", "left", "2027-01-01"))}])
+def test_without_rows_results_are_empty_with_their_columns(data, tmp_path):
+    journey = Journey(STAGES, EXITS).fit(data, "2026-06-30")
+    value = pd.Series({"p1": 1.0})
+    spans = ["lower", "upper"]
+    empty = {
+        "current": (journey.current_, ["partner_id", "deal_id", "stage", "entered_at", "days_in_stage"]),
+        "conversion": (
+            journey.conversion(),
+            ["group", "stage", "n", "converted", "left", "waiting", "conversion", *spans],
+        ),
+        "times": (journey.time_in_stage(by=value), ["group", "stage", "n", "censored", "median_days", *spans]),
+        "bottlenecks": (
+            journey.bottlenecks(value),
+            ["stage", "waiting", "unknown", "median_wait_days", "expected_days", "value_waiting", "money_waiting"],
+        ),
+        "transitions": (journey.transitions(), ["stage", "next_stage", "n", "share"]),
+        "route": (
+            journey.route("recruited", "activated"),
+            ["step", "stage", "next_stage", "n", "chance", "chance_so_far"],
+        ),
+    }  # fmt: skip
+    for table, columns in empty.values():
+        assert table.empty and list(table.columns) == columns
+    journey.save(tmp_path)
+    assert Journey.load(tmp_path).current_.empty
+
+
+# Conversion, time, money, routes
+
+
+def test_conversion_counts_what_is_known_and_lets_exits_compete():
+    """Ten enter: 4 move on at day 10, 2 leave at day 20, 4 are followed for longer than the horizon."""
+    rows = []
+    for number in range(10):
+        rows.append((f"p{number}", "recruited", "2026-01-01"))
+        if number < 6:
+            stage, days = ("onboarded", 10) if number < 4 else ("left", 20)
+            rows.append((f"p{number}", stage, days_after("2026-01-01", days)))
+    found = fit(*rows).conversion().set_index("stage").loc["recruited"]
+    assert found[["n", "converted", "left", "waiting"]].tolist() == [10, 4, 2, 0]
+    # Nobody is censored: the share and Wilson's interval of 4 of 10 (Newcombe's formula by hand).
+    assert found["conversion"] == pytest.approx(0.4)
+    assert (found["lower"], found["upper"]) == pytest.approx((0.1682, 0.6873), abs=1e-4)
+
+
+def test_those_still_on_the_way_are_not_taken_as_failures():
+    """Half enter too late to be followed; among the others 60% move on at day 30."""
+    rows = []
+    for number in range(20):
+        entered = "2026-01-01" if number < 10 else "2026-06-20"
+        rows.append((f"p{number}", "recruited", entered))
+        if number < 6:
+            rows.append((f"p{number}", "onboarded", days_after(entered, 30)))
+    found = fit(*rows).conversion().set_index("stage").loc["recruited"]
+    assert found["waiting"] == 10
+    assert found["conversion"] == pytest.approx(0.6)
+
+
+def test_conversion_is_missing_before_anybody_was_followed_so_long():
+    rows = [("p1", "recruited", "2026-06-01"), ("p1", "onboarded", "2026-06-11"), ("p2", "recruited", "2026-06-01")]
+    journey = fit(*rows)
+    assert journey.conversion().set_index("stage").loc["recruited", ["conversion", "lower", "upper"]].isna().all()
+    assert journey.conversion(horizon_days=20).set_index("stage").loc["recruited", "conversion"] == pytest.approx(0.5)
+
+
+def test_nobody_moving_on_gives_zero_with_an_interval():
+    rows = [(f"p{number}", "recruited", "2026-01-01") for number in range(10)]
+    found = fit(*rows).conversion().set_index("stage").loc["recruited"]
+    assert found["conversion"] == 0 and found["lower"] == 0
+    assert found["upper"] == pytest.approx(1.959964**2 / (10 + 1.959964**2), abs=1e-6)  # Wilson for 0 of 10
+
+
+def test_groups_leave_out_other_partners_and_name_the_unknown():
+    rows = [(f"p{number}", "recruited", "2026-01-01") for number in range(4)]
+    by = pd.Series({"p0": "north", "p1": "south", "p2": None})
+    counts = fit(*rows).conversion(by=by).query("stage == 'recruited'").set_index("group")["n"]
+    assert counts.to_dict() == {"north": 1, "south": 1, "unknown": 1}
+
+
+def test_median_that_is_not_reached_is_missing():
+    rows = [("p1", "recruited", "2026-01-01"), ("p1", "onboarded", "2026-01-02"),
+            ("p2", "recruited", "2026-01-01"), ("p3", "recruited", "2026-01-01")]  # fmt: skip
+    found = fit(*rows).time_in_stage().set_index("stage").loc["recruited"]
+    assert np.isnan(found["median_days"]) and found["censored"] == 2
+
+
+def simulate_spells(random, n, rate, exit_rate, days):
+    """Partners enter evenly over `days` and leave at the rates a day; half or so are still there."""
+    rows = []
+    for number in range(n):
+        entered = random.uniform(0, days)
+        stay, out = random.exponential(1 / rate), random.exponential(1 / exit_rate)
+        rows.append((f"p{number}", "recruited", days_after("2024-01-01", entered)))
+        if entered + min(stay, out) < days:
+            left = days_after("2024-01-01", entered + min(stay, out))
+            rows.append((f"p{number}", "onboarded" if stay < out else "left", left))
+    return rows
+
+
+def test_planted_median_and_conversion_are_recovered():
+    random = np.random.default_rng(11)
+    rate, exit_rate, days = np.log(2) / 80, np.log(2) / 240, 200
+    rows = simulate_spells(random, 3_000, rate, exit_rate, days)
+    journey = fit(*rows, as_of=days_after("2024-01-01", days - 1)[:10])
+    times = journey.time_in_stage().set_index("stage").loc["recruited"]
+    assert 0.2 < times["censored"] / times["n"] < 0.6
+    assert times["median_days"] == pytest.approx(np.log(2) / (rate + exit_rate), rel=0.06)  # 60 days
+    found = journey.conversion().set_index("stage").loc["recruited"]
+    truth = rate / (rate + exit_rate) * (1 - np.exp(-(rate + exit_rate) * 90))
+    assert found["lower"] < truth < found["upper"]
+    assert found["conversion"] == pytest.approx(truth, abs=0.03)
+
+
+def test_intervals_of_conversion_hold_their_level():
+    random = np.random.default_rng(5)
+    rate, exit_rate, days = 0.01, 0.004, 250
+    truth = rate / (rate + exit_rate) * (1 - np.exp(-(rate + exit_rate) * 90))
+    held = 0
+    for _ in range(60):
+        rows = simulate_spells(random, 80, rate, exit_rate, days)
+        found = fit(*rows, as_of=days_after("2024-01-01", days - 1)[:10]).conversion().iloc[0]
+        held += found["lower"] <= truth <= found["upper"]
+    assert held >= 52  # under a level of 95% fewer than 52 of 60 would come up once in 600
+
+
+def test_money_waits_where_value_and_delay_are():
+    """Recruited: all leave on day 10. Onboarded: half leave on day 100, half on day 200."""
+    rows = [("w1", "recruited", "2026-06-30"), ("w2", "onboarded", "2026-06-30"), ("w3", "onboarded", None)]
+    for number in range(50):
+        rows.append((f"r{number}", "recruited", "2025-01-01"))
+        rows.append((f"r{number}", "left", days_after("2025-01-01", 10)))
+        rows.append((f"o{number}", "onboarded", "2025-01-01"))
+        rows.append((f"o{number}", "left", days_after("2025-01-01", 100 if number % 2 else 200)))
+    value = pd.Series({"w1": 730.0, "w2": 730.0, "w3": 730.0, "r0": 1.0, "elsewhere": 5.0})
+    found = fit(*rows).bottlenecks(value)
+    assert found["stage"].tolist() == ["onboarded", "recruited"]
+    first, second = found.iloc[0], found.iloc[1]
+    assert (first["waiting"], first["unknown"], first["value_waiting"]) == (2, 1, 1460)
+    assert first["expected_days"] == pytest.approx(150)
+    assert first["money_waiting"] == pytest.approx(730 * 150 / 365)
+    assert second["money_waiting"] == pytest.approx(730 * 10 / 365)
+
+
+def test_who_has_waited_past_the_early_leavers_is_expected_to_stay_for_the_rest():
+    """Half leave on day 100, half on day 200: after 120 days it is 80 more."""
+    rows = [("w", "onboarded", days_after("2026-06-30", -120))]
+    for number in range(2_000):
+        rows.append((f"o{number}", "onboarded", "2025-01-01"))
+        rows.append((f"o{number}", "left", days_after("2025-01-01", 100 if number % 2 else 200)))
+    found = fit(*rows).bottlenecks(pd.Series({"w": 365.0})).set_index("stage").loc["onboarded"]
+    assert found["expected_days"] == pytest.approx(80, abs=0.1)
+
+
+def test_money_of_a_stage_without_known_times_is_missing_not_zero():
+    found = fit(("p1", "recruited", None)).bottlenecks(pd.Series({"p1": 10.0})).set_index("stage").loc["recruited"]
+    assert found["waiting"] == 1 and found["unknown"] == 1
+    assert np.isnan(found["money_waiting"]) and found["value_waiting"] == 10
+
+
+def test_transitions_are_shares_of_moves():
+    rows = []
+    for number, stage in enumerate(["onboarded", "onboarded", "activated", "left", None]):
+        rows.append((f"p{number}", "recruited", "2026-01-01"))
+        if stage:
+            rows.append((f"p{number}", stage, "2026-02-01"))
+    found = fit(*rows).transitions()
+    assert found.to_numpy().tolist() == [
+        ["recruited", "onboarded", 2, 0.5], ["recruited", "activated", 1, 0.25], ["recruited", "left", 1, 0.25]
+    ]  # fmt: skip
+
+
+def test_route_takes_the_likelier_way_within_the_horizon():
+    """9 of 10 go recruited > onboarded > activated in 20 days each, 1 of 10 jumps."""
+    rows = []
+    for number in range(10):
+        rows.append((f"p{number}", "recruited", "2026-01-01"))
+        if number:
+            rows.append((f"p{number}", "onboarded", "2026-01-21"))
+        rows.append((f"p{number}", "activated", "2026-02-10"))
+    route = fit(*rows).route("recruited", "activated")
+    assert route["next_stage"].tolist() == ["onboarded", "activated"]
+    assert route["chance"].tolist() == pytest.approx([0.9, 1.0])
+    assert route["chance_so_far"].iloc[-1] == pytest.approx(0.9)
+
+
+def test_a_frozen_journey_tells_the_same(tmp_path):
+    rows = [("p1", "recruited", "2026-01-01"), ("p1", "onboarded", "2026-02-01"), ("p2", "recruited", None),
+            ("p3", "onboarded", "2026-03-01", "d1")]  # fmt: skip
+    journey = fit(*rows, horizon_days=30)
+    journey.save(tmp_path)
+    again = Journey.load(tmp_path)
+    assert (again.stages, again.exits, again.horizon_days) == (journey.stages, journey.exits, 30)
+    assert (again.as_of_, again.counts_) == (journey.as_of_, journey.counts_)
+    pd.testing.assert_frame_equal(again.current_, journey.current_)
+    pd.testing.assert_frame_equal(again.conversion(), journey.conversion())
