@@ -1,11 +1,9 @@
-import fcntl
 import json
 import os
 import re
-import subprocess
 import sys
-import threading
 from pathlib import Path
+from urllib.parse import unquote
 
 import pandas as pd
 import pytest
@@ -52,21 +50,20 @@ def test_edition_has_every_page_table_and_an_index(published):
         for stem in ("01-first", "02-second")
         for kind in ("html", "ipynb")
     }
-    tables = {f"{code}/tables/partners.{kind}" for code in ("all", *REGIONS) for kind in ("parquet", "csv")}
+    names = [f"{name}.{kind}" for name in ("partners", "plan") for kind in ("parquet", "csv")]
+    tables = {f"{code}/tables/{name}" for code in ("all", *REGIONS) for name in names}
     assert files == pages | tables | {"tables/regions.parquet", "tables/regions.csv", "index.html", "manifest.json"}
 
 
 def test_edition_is_a_link_to_a_folder_beside_it(published):
     assert published.is_symlink()
     assert not Path(os.readlink(published)).is_absolute()
-    assert [path.name for path in (published.parent / ".staging").iterdir()] == []
+    assert [path.name for path in (published.parent / ".staging").iterdir()] == [f"{AS_OF}.workers"]
 
 
 def test_links_between_pages_lead_somewhere(published):
     for page in published.rglob("*.html"):
         for href in re.findall(r'href="([^"#:]+)"', page.read_text(encoding="utf-8")):
-            from urllib.parse import unquote
-
             assert (page.parent / unquote(href)).exists(), (page, href)
 
 
@@ -135,50 +132,21 @@ def test_a_page_that_somebody_changed_is_made_again(programme, tmp_path):
     assert page.read_bytes() == good
 
 
-def test_readers_always_find_a_whole_edition(programme, tmp_path, monkeypatch):
-    batch.run(programme, regions=["Київ"], progress=False)
-    published = tmp_path / "reports" / AS_OF
-    seen, stop = set(), threading.Event()
-
-    def read():
-        while not stop.is_set():
-            folder = published.resolve()
-            content = json.loads((folder / "manifest.json").read_bytes())
-            seen.add((content["key"], edition.is_intact(folder, content["outputs"])))
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    monkeypatch.setenv("TINY_KEY", "other")
-    batch.run(programme, regions=["Київ"], progress=False)
-    stop.set()
-    reader.join()
-    assert len(seen) <= 2 and all(whole for _, whole in seen)
-
-
 def test_one_failure_leaves_the_other_pages_alone_and_is_told(programme, tmp_path):
+    batch.run(programme, progress=False)  # a good page that a failed one must not show
+    (tmp_path / "log").unlink()
     broken = "if region != 'all':\n    raise KeyError('no such stage <b>' + params_dir)"
     make_notebook(tmp_path / "notebooks" / "02-second.ipynb", CALCULATE, broken, title="What comes second?")
     result = batch.run(programme, progress=False)
     assert [page.task for page in result.failures] == ["Київ/02-second"]
-    assert read_log(tmp_path) == ["all/01-first", "all/02-second", "Київ/01-first"]
+    assert read_log(tmp_path) == ["all/02-second"]
     index = result.index.read_text(encoding="utf-8")
     assert "In [4]" in index and "no such stage &lt;b&gt;" in index
     page = (result.index.parent / "Київ" / "02-second.html").read_text(encoding="utf-8")
     assert "This page could not be made." in page and "no such stage" in page
     assert manifest(tmp_path)["failed"] == ["Київ/02-second"]
 
-    (tmp_path / "log").unlink()
     assert batch.run(programme, progress=False).made == ("Київ/02-second",)  # only what failed is tried again
-    make_notebook(tmp_path / "notebooks" / "02-second.ipynb", CALCULATE, title="What comes second?")
-    assert batch.run(programme, progress=False).failures == ()
-    assert "could not be made" not in (result.index.parent / "Київ" / "02-second.html").read_text(encoding="utf-8")
-
-
-def test_a_failed_page_does_not_show_the_last_good_one(programme, tmp_path):
-    good = batch.run(programme, regions=["Київ"], progress=False)
-    make_notebook(tmp_path / "notebooks" / "02-second.ipynb", "1 / 0", title="What comes second?")
-    batch.run(programme, regions=["Київ"], progress=False)
-    assert "ZeroDivisionError" in (good.index.parent / "Київ" / "02-second.html").read_text(encoding="utf-8")
 
 
 def test_a_dead_kernel_and_an_endless_cell_fail_their_own_pages(tmp_path, monkeypatch):
@@ -236,62 +204,6 @@ def test_unknown_regions_are_refused(programme, regions, message):
         batch.run(programme, regions=regions, progress=False)
 
 
-def test_a_second_run_stops_at_once_and_names_the_first(programme, tmp_path):
-    reports = tmp_path / "reports"
-    with (
-        edition.lock_edition(reports, AS_OF),
-        pytest.raises(edition.EditionBusy, match=rf"process {os.getpid()} on .* since \d{{4}}-"),
-    ):
-        batch.run(programme, progress=False)
-    with edition.lock_edition(reports, AS_OF):
-        pass  # it was released
-
-
-def test_a_run_waits_for_the_workers_of_a_killed_one(tmp_path):
-    hold = (
-        "import sys, time, pathlib; from partnerseg import edition;"
-        "edition.hold_pages(pathlib.Path(sys.argv[1]), sys.argv[2]); print(flush=True); time.sleep(1)"
-    )
-    worker = subprocess.Popen([sys.executable, "-c", hold, str(tmp_path), AS_OF], stdout=subprocess.PIPE)
-    worker.stdout.readline()
-    with edition.lock_edition(tmp_path, AS_OF), open(tmp_path / f".lock-{AS_OF}-pages") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    worker.wait()
-
-
-def test_a_folder_of_another_make_is_replaced_and_kept_aside(programme, tmp_path):
-    old = tmp_path / "reports" / AS_OF
-    old.mkdir(parents=True)
-    (old / "index.html").write_text("old")
-    batch.run(programme, regions=["Київ"], progress=False)
-    assert old.is_symlink()
-    assert [path.read_text() for path in (tmp_path / "reports" / ".editions").glob("*before*/index.html")] == ["old"]
-
-
-def test_the_last_edition_of_the_date_is_kept_and_older_ones_go(programme, tmp_path, monkeypatch):
-    folders = []
-    for key in "abc":
-        monkeypatch.setenv("TINY_KEY", key)
-        folders.append(batch.run(programme, regions=["Київ"], progress=False).index.parent.resolve())
-    assert {path for path in (tmp_path / "reports" / ".editions").iterdir()} == set(folders[1:])
-
-
-def test_the_index_compares_with_the_last_earlier_date(programme, monkeypatch):
-    assert "This is the first edition" in batch.run(programme, regions=["all"], progress=False).index.read_text()
-    same = batch.run(programme, regions=["all"], as_of="2026-07-31", progress=False)
-    assert "Nothing changed since the last edition" in same.index.read_text()
-    more = pd.DataFrame({"partners": [10, 2, 1]}, index=pd.Index(["all", *REGIONS], name="region"))
-    monkeypatch.setattr(tiny.TinyModels, "table", lambda self, name, region="": self.frame)
-    monkeypatch.setenv("TINY_KEY", "more")
-    monkeypatch.setattr(
-        "partnerseg.programme_pass.open_models",
-        lambda params, progress=None: type("More", (tiny.TinyModels,), {"summaries": more})(params),
-    )
-    changed = batch.run(programme, regions=["all"], as_of="2026-08-31", progress=False).index.read_text()
-    assert "Nothing changed" not in changed
-    assert re.search(r">\s*7\s*<", changed)  # from 3 to 10
-
-
 def test_output_that_differs_between_equal_runs_is_taken_out(tmp_path):
     from nbformat import v4
 
@@ -312,3 +224,25 @@ def test_output_that_differs_between_equal_runs_is_taken_out(tmp_path):
     assert first == second
     assert [output.get("text") for output in first.cells[0].outputs] == ["one\ntwo\n", None]
     assert first.cells[0].execution_count == 1
+
+
+def test_the_index_compares_with_the_last_earlier_date(programme):
+    first = batch.run(programme, regions=["all"], progress=False)
+    assert "This is the first edition" in first.index.read_text(encoding="utf-8")
+    same = batch.run(programme, regions=["all"], as_of="2026-07-31", progress=False)
+    assert "Nothing changed since the last edition" in same.index.read_text(encoding="utf-8")
+
+
+def test_changes_are_differences_of_regions_that_changed():
+    from partnerseg.report.html import Measure
+
+    before = pd.DataFrame({"partners": [3, 2], "old": [1, 1]}, index=["all", "north"])
+    now = pd.DataFrame({"partners": [10, 2, 5], "score": [50.0, 60.0, 70.0]}, index=["all", "north", "new"])
+    changes = batch._compare_summaries(before, now, [Measure("score", "Score"), Measure("partners", "Partners")])
+    assert changes.to_dict() == {"Partners": {"all": 7.0}}
+
+
+def test_a_run_of_an_edition_in_work_stops_at_once(programme, tmp_path):
+    with edition.lock_edition(tmp_path / "reports", AS_OF), pytest.raises(edition.EditionBusy):
+        batch.run(programme, progress=False)
+    assert read_log(tmp_path) == []

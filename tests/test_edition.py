@@ -1,109 +1,161 @@
-"""What a newcomer does: the README's commands and example, and the pages of the sample in a browser with no network."""
-
+import fcntl
+import hashlib
 import json
-import re
-import shutil
+import os
 import subprocess
 import sys
-from pathlib import Path
+import threading
+import time
 
-import pandas as pd
 import pytest
 
-ROOT = Path(__file__).parents[1]
-BIN = Path(sys.executable).parent
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+from partnerseg import edition
+from partnerseg.edition import Finished, Staging, write_file
+
+AS_OF = "2026-06-30"
 
 
-def run_command(command: str) -> str:
-    done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, timeout=1200)
-    assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
-    return done.stdout
+def publish(reports, *, key, pages=("all/a.html",), failure=None):
+    """Make and publish an edition whose pages hold their key."""
+    staging = Staging(reports, AS_OF)
+    tasks = []
+    for page in pages:
+        outputs = {page: write_file(staging.directory / page, key.encode() * 50_000)}
+        staging.record(finished := Finished(page, f"{key}-{page}", outputs, failure or {}))
+        tasks.append({"task": finished.task, "key": finished.key, "outputs": outputs, "failure": finished.failure})
+    outputs = {name: sha for task in tasks for name, sha in task["outputs"].items()}
+    staging.publish({"key": key * 12, "tasks": tasks, "outputs": outputs})
+    return (reports / AS_OF).resolve()
 
 
-def read_manifest(edition: Path) -> dict:
-    return json.loads((edition / "manifest.json").read_text(encoding="utf-8"))
+def test_readers_always_find_a_whole_edition(tmp_path):
+    publish(tmp_path, key="0")
+    seen, stop = {"0"}, threading.Event()
+
+    def read():
+        while not stop.is_set():
+            try:
+                folder = (tmp_path / AS_OF).resolve()
+                manifest = json.loads((folder / "manifest.json").read_bytes())
+                whole = edition.is_intact(folder, manifest["outputs"])
+            except OSError:
+                whole = False
+            seen.add(manifest["key"][0] if whole else "broken")
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for key in "123456789":
+        publish(tmp_path, key=key, pages=[f"{key}/{n}.html" for n in range(9)])
+        while not seen & {key, "broken"}:
+            time.sleep(0.001)  # until the reader has met it
+    stop.set()
+    reader.join()
+    assert seen == set("0123456789")
 
 
-@pytest.fixture(scope="module")
-def edition() -> Path:
-    """The edition of the sample, made by the README's first command."""
-    printed = run_command("make run")
-    index = Path(re.findall(r"\S+index\.html", printed)[-1])
-    assert index.is_file()
-    return index.parent
+def test_the_edition_before_is_kept_and_older_ones_go(tmp_path):
+    folders = [publish(tmp_path, key=key) for key in "abc"]
+    assert set((tmp_path / ".editions").iterdir()) == set(folders[1:])
 
 
-def test_make_run_again_changes_nothing_and_executes_no_notebook(edition):
-    before = read_manifest(edition)
-    stamps = {path: path.stat().st_mtime_ns for path in edition.resolve().rglob("*") if path.is_file()}
-    printed = run_command("make run")
-    assert "index.html" in printed
-    assert read_manifest(edition) == before
-    assert {path: path.stat().st_mtime_ns for path in edition.resolve().rglob("*") if path.is_file()} == stamps
+def test_the_same_edition_again_gets_a_folder_of_its_own(tmp_path):
+    first, second = publish(tmp_path, key="a"), publish(tmp_path, key="a")
+    assert first != second
+    assert (first / "manifest.json").read_bytes() == (second / "manifest.json").read_bytes()
 
 
-def test_commands_of_the_readme_run(edition):
-    commands = [
-        line.split("#")[0].strip() for block in re.findall(r"```sh\n(.*?)```", README, re.S) for line in block.splitlines()
-    ]
-    assert [command for command in commands if command.startswith("make")] == [
-        "make run",
-        "make test",
-        "make lab",
-        "make lint",
-    ]
-    own = [command for command in commands if "partnerseg" in command]
-    assert len(own) == 2
-    for command in own:
-        run_command(command.replace(".venv/bin/", f"{BIN}/"))
-    for target in ("test", "lab", "lint"):
-        run_command(f"make --dry-run {target}")
+def test_a_folder_of_another_make_is_replaced_and_kept_aside(tmp_path):
+    (tmp_path / AS_OF).mkdir()
+    (tmp_path / AS_OF / "index.html").write_text("old")
+    publish(tmp_path, key="a")
+    assert (tmp_path / AS_OF).is_symlink()
+    assert [path.read_text() for path in (tmp_path / ".editions").glob("*before*/index.html")] == ["old"]
 
 
-def test_example_of_the_readme_runs():
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.S)
-    done = subprocess.run([sys.executable, "-c", example], cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert "score" in done.stdout
+def test_what_is_not_in_the_manifest_is_not_published(tmp_path):
+    staging = Staging(tmp_path, AS_OF)
+    write_file(staging.directory / "old region" / "page.html", b"stale")
+    (staging.directory / ".a.html.123.part").write_text("cut by a kill")
+    folder = publish(tmp_path, key="a")
+    assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*")) == ["all", "all/a.html", "manifest.json"]
 
 
-def test_region_tables_equal_the_programme_bit_for_bit(edition):
-    whole = pd.read_parquet(edition / "all" / "tables" / "partners.parquet")
-    regions = [path for path in edition.iterdir() if (path / "tables").is_dir() and path.name != "all"]
-    assert len(regions) == 4
-    seen = 0
-    for path in regions:
-        part = pd.read_parquet(path / "tables" / "partners.parquet")
-        pd.testing.assert_frame_equal(part, whole.loc[part.index], check_exact=True)
-        seen += len(part)
-    assert seen == len(whole) == 2000
+def test_a_task_is_reused_from_the_journal_and_from_published_folders(tmp_path):
+    staging = Staging(tmp_path, AS_OF)
+    finished = Finished("all/a", "k", {"all/a.html": write_file(staging.directory / "all" / "a.html", b"page")}, {})
+    staging.record(finished)
+    assert Staging(tmp_path, AS_OF).reuse("k") == finished
+    publish(tmp_path, key="b", pages=["all/b.html"])
+    again = Staging(tmp_path, AS_OF)
+    assert again.reuse("k") is None  # its file went with the edition that did not want it
+    assert again.reuse("b-all/b.html").task == "all/b.html"
+    assert (again.directory / "all" / "b.html").read_bytes() == b"b" * 50_000
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
-def test_every_page_opens_offline_without_requests_or_errors(edition, tmp_path):
-    pages = sorted(edition.resolve().rglob("*.html"))
-    assert len(pages) == 1 + 5 * 5
-    figures = 0
-    for number, page in enumerate(pages):
-        log, profile = tmp_path / f"{number}.json", tmp_path / f"profile{number}"
-        command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        command += ["--disable-component-update", "--disable-sync", "--no-first-run", "--enable-logging=stderr"]
-        command += ["--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={profile}", f"--log-net-log={log}"]
-        done = subprocess.run(
-            [*command, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=120, check=True
+def test_a_task_is_not_reused_when_its_file_changed_or_it_failed(tmp_path):
+    folder = publish(tmp_path, key="a")
+    (folder / "all" / "a.html").write_text("spoilt")
+    assert Staging(tmp_path, AS_OF).reuse("a-all/a.html") is None
+    publish(tmp_path, key="b", failure={"error": "no"})
+    assert Staging(tmp_path, AS_OF).reuse("b-all/a.html") is None
+
+
+@pytest.mark.parametrize("cut", range(1, 60, 7))
+def test_a_journal_cut_anywhere_loses_only_its_last_line(tmp_path, cut):
+    staging = Staging(tmp_path, AS_OF)
+    for name in ("a", "b"):
+        outputs = {name: write_file(staging.directory / name, name.encode())}
+        staging.record(Finished(name, name, outputs, {}))
+    staging.journal.write_bytes(staging.journal.read_bytes()[:-cut])
+    again = Staging(tmp_path, AS_OF)
+    assert again.reuse("a") and (again.reuse("b") is None or cut == 1)
+    again.record(Finished("c", "c", {"a": hashlib.sha256(b"a").hexdigest()}, {}))
+    assert Staging(tmp_path, AS_OF).reuse("c")
+
+
+def test_a_kill_between_the_two_steps_of_publishing_loses_nothing(tmp_path, monkeypatch):
+    old = publish(tmp_path, key="a")
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            os, "replace", lambda *paths: os.rename(*paths) if str(paths[1]).endswith(("html", "json")) else 1 / 0
         )
-        assert "CONSOLE" not in done.stderr, f"{page}: {done.stderr}"
-        asked = re.findall(r'"url":"(?:https?|wss?)://[^"]*"', log.read_text(encoding="utf-8", errors="replace"))
-        assert not asked, f"{page}: {asked}"
-        source = page.read_text(encoding="utf-8")
-        for text in (source, done.stdout):
-            assert text.count("<svg") == source.count("<svg")
-            assert len(re.findall(r"<svg[^>]*role=.img.", text)) == source.count("<svg")
-        figures += source.count("<svg")
-        for link in re.findall(r'href="([^"#:]+)(?:#[^"]*)?"', source):
-            from urllib.parse import unquote
+        with pytest.raises(ZeroDivisionError):
+            publish(tmp_path, key="b")
+    assert (tmp_path / AS_OF).resolve() == old
+    assert Staging(tmp_path, AS_OF).reuse("b-all/a.html")
+    assert json.loads((publish(tmp_path, key="b") / "manifest.json").read_bytes())["key"][0] == "b"
 
-            assert (page.parent / unquote(link)).exists(), f"{page}: {link}"
-    assert figures > 100
+
+def test_the_previous_edition_is_the_last_earlier_one_with_summaries(tmp_path):
+    for as_of, name in (("2026-03-31", edition.SUMMARIES), ("2026-04-30", edition.SUMMARIES), ("2026-05-31", "else")):
+        write_file(tmp_path / as_of / "manifest.json", json.dumps({"outputs": {name: ""}}).encode())
+    assert edition.find_previous(tmp_path, AS_OF) == tmp_path / "2026-04-30"
+    assert edition.find_previous(tmp_path, "2026-04-30") == tmp_path / "2026-03-31"
+    assert edition.find_previous(tmp_path, "2026-03-31") is None
+
+
+def test_a_second_run_stops_at_once_and_names_the_first(tmp_path):
+    with (
+        edition.lock_edition(tmp_path, AS_OF),
+        pytest.raises(edition.EditionBusy, match=rf"process {os.getpid()} on .* since \d{{4}}-"),
+        edition.lock_edition(tmp_path, AS_OF),
+    ):
+        pass
+    with edition.lock_edition(tmp_path, AS_OF), edition.lock_edition(tmp_path, "2026-07-31"):
+        pass  # it was released, and another date is another edition
+
+
+def test_a_run_waits_for_the_workers_of_a_killed_one(tmp_path):
+    hold = (
+        "import sys, time, pathlib; from partnerseg import edition;"
+        "edition.hold_staging(pathlib.Path(sys.argv[1])); print(flush=True); time.sleep(1)"
+    )
+    staging = Staging(tmp_path, AS_OF).directory
+    worker = subprocess.Popen([sys.executable, "-c", hold, str(staging)], stdout=subprocess.PIPE)
+    worker.stdout.readline()
+    with open(staging.with_name(f"{AS_OF}.workers")) as file:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with edition.lock_edition(tmp_path, AS_OF):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    worker.communicate()

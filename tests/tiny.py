@@ -21,7 +21,7 @@ CALCULATE = "total = sum(len(region) for _ in range(10))\nprint(region, total)"
 
 
 class TinyModels:
-    """Three partners of two regions; one name is a formula."""
+    """Three partners of two regions, the same in every table; one name is a formula."""
 
     def __init__(self, params):
         self.params = params

@@ -1,18 +1,11 @@
 """The batch: the programme pass, then every notebook for every region, published as one edition."""
 
 import json
-import multiprocessing
 import os
 import re
-import shutil
-import signal
 import sys
-import tempfile
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib import metadata
@@ -21,15 +14,25 @@ from typing import TYPE_CHECKING, Any
 
 from partnerseg import edition
 from partnerseg.edition import Finished, Staging, hash_file, hash_value, write_file
+from partnerseg.pages import Page, make_pages
 from partnerseg.params import Params, load_params
 
 if TYPE_CHECKING:
     import pandas as pd
-    from nbformat import NotebookNode
 
     from partnerseg.programme_pass import Models
-    from partnerseg.report.html import Measure, PageContext
+    from partnerseg.report.html import Measure
 
+TABLES = ("partners", "plan")  # of the frozen results, in every region's folder
+MEASURES = {  # of the summaries, in the index; the unit of each
+    "revenue": "currency",
+    "revenue_per_partner": "currency",
+    "partners": "count",
+    "active_share": "share",
+    "engagement_rate": "share",
+    "conversion": "share",
+    "score": "points",
+}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
@@ -223,7 +226,7 @@ def _make_edition(plan: Plan, jobs: int, progress: "_Progress") -> RunResult:
     for finished in _save_tables(plan, models, staging, [task for task in plan.table_keys if task not in tasks]):
         made.append(finished)
         staging.record(finished)
-    for finished in progress.count(_make_pages(pages, min(jobs, len(pages)), plan), len(pages)):
+    for finished in progress.count(make_pages(pages, min(jobs, len(pages))), len(pages)):
         made.append(finished)
         staging.record(finished)
     tasks |= {finished.task: finished for finished in made}
@@ -254,11 +257,14 @@ def _save_tables(plan: Plan, models: "Models", staging: Staging, tasks: Iterable
     """Write the result tables: one row a partner for every region, and one row a region."""
     for task in tasks:
         code = task.partition("/")[0]
-        frame, name = (
-            (models.summaries, "regions") if task == "tables" else (models.table("partners", region=code), "partners")
+        regional = task != "tables"
+        frames = (
+            {name: models.table(name, region=code) for name in TABLES} if regional else {"regions": models.summaries}
         )
-        contents = {f"{task}/{name}.parquet": frame.to_parquet(), f"{task}/{name}.csv": encode_csv(frame)}
-        outputs = {path: write_file(staging.directory / path, content) for path, content in contents.items()}
+        outputs = {}
+        for name, frame in frames.items():
+            for path, content in {f"{name}.parquet": frame.to_parquet(), f"{name}.csv": encode_csv(frame)}.items():
+                outputs[f"{task}/{path}"] = write_file(staging.directory / task / path, content)
         yield Finished(task, plan.table_keys[task], outputs, {})
 
 
@@ -280,9 +286,10 @@ def encode_csv(frame: "pd.DataFrame") -> bytes:
         return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
     flat = frame.reset_index()
-    texts = [column for column in flat if flat[column].dtype.kind not in "biufcmM"]
-    safe = flat.assign(**{column: flat[column].astype(object).map(defuse) for column in texts})
-    return safe.to_csv(index=False, lineterminator="\n").encode("utf-8-sig")
+    for column in flat.columns:
+        if flat[column].dtype.kind not in "biufcmM":
+            flat[column] = flat[column].astype(object).map(defuse)
+    return flat.to_csv(index=False, lineterminator="\n").encode("utf-8-sig")
 
 
 def _render_index(plan: Plan, models: "Models", staging: Path, failures: Sequence[Finished]) -> str:
@@ -291,7 +298,7 @@ def _render_index(plan: Plan, models: "Models", staging: Path, failures: Sequenc
 
     from partnerseg.report.html import Answer, Failure, IndexContext, collect_findings, render_index
 
-    summary = models.summaries.reindex(plan.codes)
+    summary = models.summaries.reindex(list(plan.codes))
     failed = {entry.task for entry in failures}
     first = {code: [s for s in plan.titles if f"{code}/{s}" not in failed][:1] for code in plan.codes}
     answers = []
@@ -332,18 +339,15 @@ def _render_index(plan: Plan, models: "Models", staging: Path, failures: Sequenc
 
 
 def _choose_measures(summary: "pd.DataFrame", currency: str) -> list["Measure"]:
-    """Return what the index shows: every number of the summary but the ends of intervals."""
+    """Return the measures that the index shows, the one that it sorts by first."""
     from partnerseg.report.html import Measure
     from partnerseg.report.language import say_name
 
-    numbers = [name for name in summary.select_dtypes("number") if not name.endswith(("_lower", "_upper"))]
-    return [Measure(name, say_name(name).capitalize(), _guess_unit(name, currency)) for name in numbers]
-
-
-def _guess_unit(name: str, currency: str) -> str:
-    if name.startswith(("monetary_value", "value", "revenue", "cost")):
-        return currency
-    return "share" if name.endswith(("share", "rate", "coverage", "conversion")) else "count"
+    return [
+        Measure(name, say_name(name).capitalize(), currency if unit == "currency" else unit)
+        for name, unit in MEASURES.items()
+        if name in summary
+    ]
 
 
 def _compare_summaries(before: "pd.DataFrame", now: "pd.DataFrame", measures: Sequence["Measure"]) -> "pd.DataFrame":

@@ -89,8 +89,8 @@ def _check(arguments: argparse.Namespace) -> int:
 
     programme = open_programme(load_params(arguments.params))
     _say(programme.ledger.to_string(index=False))
-    for notice in programme.notices:
-        _say(str(notice))
+    for message in programme.notices["message"]:
+        _say(message)
     return DONE
 
 

@@ -102,19 +102,20 @@ def lock_edition(reports: Path, as_of: str) -> Iterator[None]:
         start = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
         file.write(f"process {os.getpid()} on {socket.gethostname()} since {start}")
         file.flush()
-        _wait_for_orphans(reports / f".lock-{as_of}-pages")
+        _wait_for_orphans(reports / ".staging" / as_of)
         yield
 
 
-def hold_pages(reports: Path, as_of: str) -> int:
-    """Show, as long as this worker process lives, that pages of the edition are being made in it."""
-    descriptor = os.open(reports / f".lock-{as_of}-pages", os.O_RDWR | os.O_CREAT, 0o644)
+def hold_staging(staging: Path) -> None:
+    """Show, as long as this worker process lives, that it writes into the staging folder."""
+    descriptor = os.open(staging.with_name(f"{staging.name}.workers"), os.O_RDWR | os.O_CREAT, 0o644)
     fcntl.flock(descriptor, fcntl.LOCK_SH)
-    return descriptor
 
 
-def _wait_for_orphans(path: Path) -> None:
+def _wait_for_orphans(staging: Path) -> None:
     """Wait until the workers of a run that was killed are gone too: they must not write into this one."""
+    path = staging.with_name(f"{staging.name}.workers")
+    path.parent.mkdir(exist_ok=True)
     with open(path, "a") as file:
         for _ in range(600):
             try:

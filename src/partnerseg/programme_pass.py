@@ -387,7 +387,9 @@ def _tell_effect(models: Models, partners: pd.DataFrame) -> dict[str, pd.DataFra
     """Metrics for the programme and each region, by segment within them, and quarter by quarter."""
     from partnerseg.effect.metrics import summarize_metrics
 
-    settings, programme, as_of = models.params.effect, models.programme, models.params.programme.as_of
+    from partnerseg.programme.sources import as_frames
+
+    settings, programme, as_of = models.params.effect, as_frames(models.programme), models.params.programme.as_of
     options = {"window_days": settings.window_days, "level": settings.interval_level}
     groups = partners[["segment_name"]].fillna("no segment")
     quarters = [day.strftime("%Y-%m-%d") for day in pd.date_range(end=as_of, periods=8, freq=pd.DateOffset(months=3))]
@@ -421,16 +423,16 @@ def _count_moves(partners: pd.DataFrame, names: dict[int, str]) -> pd.DataFrame:
     """One row a segment a year ago, a column a segment now: how many partners; joined and left beside them."""
     from partnerseg.segments.moves import migration_matrix
 
-    now = partners["likely_segment"].map(names)
-    before = partners["segment_before"].map(names).dropna()
-    return migration_matrix(before, now).reset_index(names="a year ago")
+    before = partners["segment_before"].dropna().astype(int)
+    matrix = migration_matrix(before, partners["likely_segment"])
+    return matrix.rename(index=names, columns=names).reset_index(names="a_year_ago")
 
 
 def _summarize_coverage(features: pd.DataFrame) -> pd.DataFrame:
     """One row a family of features: family, number of features, share of known values (0 to 1)."""
     from partnerseg.features.catalogue import describe_features
 
-    family = describe_features().set_index("name")["family"]
+    family = describe_features()["family"]
     known = features.notna().mean().groupby(family.reindex(features.columns), sort=False).agg(["size", "mean"])
     return known.set_axis(["features", "coverage"], axis=1).rename_axis("family").reset_index()
 
@@ -472,7 +474,7 @@ def _mean_factors(contributions: pd.DataFrame, factors: pd.DataFrame) -> pd.Data
             "factor": factors.index,
             "pillar": factors["pillar"].to_numpy(),
             "weight": factors["weight"].to_numpy(),
-            "contribution": contributions.mean().reindex(factors.index).to_numpy(),
+            "contribution": contributions.dropna(how="all").fillna(0).mean().reindex(factors.index).to_numpy(),
             "coverage": contributions.notna().mean().reindex(factors.index).to_numpy(),
         }
     )
@@ -505,8 +507,8 @@ def _dates(params: Params) -> list[str]:
 def _read_features(params: Params, directory: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The frozen features of a year before, and of the date of the report."""
     features = pd.read_parquet(directory / "features.parquet")
-    before, now = (pd.Timestamp(day) for day in _dates(params))
-    return features.xs(before, level="as_of"), features.xs(now, level="as_of")
+    before, now = _dates(params)
+    return features.loc[before], features.loc[now]
 
 
 def _fit_steps(params: Params, directory: Path, progress: Callable[[str], None] | None) -> None:

@@ -1,3 +1,4 @@
+import itertools
 import re
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from partnerseg.journey.next_steps import estimate_action_effects, plan_next_steps
+from partnerseg.journey.next_steps import _solve, estimate_action_effects, plan_next_steps
 from partnerseg.journey.stages import Journey
 from partnerseg.params import load_params, read_yaml
 from partnerseg.programme.simulate import simulate_programme
@@ -127,10 +128,10 @@ def test_actions_outside_the_spell_or_after_as_of_are_not_seen():
 
 
 def test_actions_that_do_nothing_are_seldom_told_to_help():
-    """30 programmes, five useless actions in two stages each: some 200 intervals."""
+    """15 programmes, five useless actions in two stages each: some 130 intervals."""
     random = np.random.default_rng(7)
     false_claims = 0
-    for _ in range(30):
+    for _ in range(15):
         rows, log = [], []
         for number in range(300):
             moved = random.exponential(100)
@@ -142,7 +143,7 @@ def test_actions_that_do_nothing_are_seldom_told_to_help():
         found = estimate_action_effects(make_journey(rows), make_log(log))
         assert len(found) >= 5
         false_claims += int((found["lower"] > 0).sum())
-    assert false_claims <= 7
+    assert false_claims <= 6
 
 
 # The plan
@@ -396,3 +397,24 @@ def test_every_stage_but_left_has_a_standard_step():
     params = load_params(PARAMS)
     standard = {stage for entry in params.actions.values() for stage in entry.default}
     assert standard == {*params.journey.stages, *params.journey.exits} - {"left"}
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_plan_is_better_than_the_one_chosen(seed):
+    """Against every plan for five partners with two steps each."""
+    random = np.random.default_rng(seed)
+    steps = pd.DataFrame(
+        {
+            "partner_id": np.repeat([f"p{number}" for number in range(5)], 2),
+            "hours": random.choice([0.5, 1.0, 1.3, 2.0, 4.0], 10),
+            "cost": random.choice([0.0, 10.0, 17.7, 60.0], 10),
+        }
+    )
+    gain = random.choice([1.0, 2.0, 3.0], 10) if seed % 2 else random.lognormal(3, 1, 10)
+    hours, budget = random.uniform(0, 8), random.uniform(0, 150)
+    best = 0.0
+    for plan in itertools.product([None, 0, 1], repeat=5):
+        rows = [2 * partner + step for partner, step in enumerate(plan) if step is not None]
+        if steps["hours"].iloc[rows].sum() <= hours and steps["cost"].iloc[rows].sum() <= budget:
+            best = max(best, gain[rows].sum())
+    assert gain[_solve(steps, gain, hours, budget)].sum() == pytest.approx(best)

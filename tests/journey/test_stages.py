@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ from hypothesis import strategies as st
 
 from partnerseg.journey.stages import Journey, cumulative_incidence, kaplan_meier
 
-LUNG = Path(__file__).parents[2].parent / "shared" / "data" / "survival_references"
+DATA = Path(__file__).parents[2].parent / "shared" / "data"
+LUNG, CRM = DATA / "survival_references", DATA / "crm_sales_opportunities"
 STAGES, EXITS = ["recruited", "onboarded", "activated"], ["dormant", "left"]
 
 outcomes = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 2)), min_size=1, max_size=40)
@@ -311,6 +313,11 @@ def test_conversion_counts_what_is_known_and_lets_exits_compete():
     assert (found["lower"], found["upper"]) == pytest.approx((0.1682, 0.6873), abs=1e-4)
 
 
+def test_going_back_is_no_conversion():
+    found = fit(("p1", "onboarded", "2026-01-01"), ("p1", "recruited", "2026-01-11")).conversion().set_index("stage")
+    assert found.loc["onboarded", ["converted", "left", "conversion"]].tolist() == [0, 1, 0]
+
+
 def test_those_still_on_the_way_are_not_taken_as_failures():
     """Half enter too late to be followed; among the others 60% move on at day 30."""
     rows = []
@@ -380,15 +387,15 @@ def test_planted_median_and_conversion_are_recovered():
 
 
 def test_intervals_of_conversion_hold_their_level():
+    """200 groups of 60 partners each; about a third are still on the way."""
     random = np.random.default_rng(5)
     rate, exit_rate, days = 0.01, 0.004, 250
     truth = rate / (rate + exit_rate) * (1 - np.exp(-(rate + exit_rate) * 90))
-    held = 0
-    for _ in range(60):
-        rows = simulate_spells(random, 80, rate, exit_rate, days)
-        found = fit(*rows, as_of=days_after("2024-01-01", days - 1)[:10]).conversion().iloc[0]
-        held += found["lower"] <= truth <= found["upper"]
-    assert held >= 52  # under a level of 95% fewer than 52 of 60 would come up once in 600
+    rows = simulate_spells(random, 12_000, rate, exit_rate, days)
+    by = pd.Series({f"p{number}": number % 200 for number in range(12_000)})
+    found = fit(*rows, as_of=days_after("2024-01-01", days - 1)[:10]).conversion(by=by).query("stage == 'recruited'")
+    held = (found["lower"] <= truth) & (truth <= found["upper"])
+    assert len(found) == 200 and 180 <= held.sum() <= 199  # under a level of 95% both ends come up once in 500
 
 
 def test_money_waits_where_value_and_delay_are():
@@ -461,3 +468,23 @@ def test_a_frozen_journey_tells_the_same(tmp_path):
     assert (again.as_of_, again.counts_) == (journey.as_of_, journey.counts_)
     pd.testing.assert_frame_equal(again.current_, journey.current_)
     pd.testing.assert_frame_equal(again.conversion(), journey.conversion())
+
+
+@pytest.mark.skipif(not CRM.is_dir(), reason="../shared/data/crm_sales_opportunities is absent: no real pipeline")
+def test_deals_of_the_crm_pipeline_stand_where_published():
+    expected = json.loads((CRM / "expected_facts.json").read_text())
+    deals = pd.read_csv(CRM / "sales_pipeline.csv", dtype="str")
+    dates = {name: pd.to_datetime(deals[name], format="%d-%m-%y") for name in ("engage_date", "close_date")}
+    who = deals[["opportunity_id", "sales_agent"]].set_axis(["deal_id", "partner_id"], axis=1)
+    engaged = who.assign(stage="Engaging", entered_at=dates["engage_date"])[deals["deal_stage"] != "Prospecting"]
+    closed = who.assign(stage=deals["deal_stage"], entered_at=dates["close_date"])
+    closed = closed[deals["deal_stage"].isin(["Won", "Lost"])]
+    prospects = who.assign(stage="Prospecting", entered_at=pd.NaT)[deals["deal_stage"] == "Prospecting"]
+    stages = pd.concat([engaged, closed, prospects])
+    journey = Journey(["Prospecting", "Engaging", "Won"], ["Lost"]).fit({"stages": stages}, "2017-12-31")
+    assert journey.current_["stage"].value_counts().to_dict() == expected["stages"]
+    moves = journey.transitions().set_index("next_stage")
+    assert moves.loc["Won", "n"] == 4_238 and round(moves.loc["Won", "share"], 4) == expected["win_rate_of_closed"]
+    times = journey.time_in_stage().set_index("stage")
+    assert times.loc["Engaging", "n"] == 8_300 and times.loc["Engaging", "censored"] == 1_589
+    assert times.loc["Prospecting", "n"] == 0 and journey.counts_["since_unknown_day"] == 500

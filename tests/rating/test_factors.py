@@ -113,7 +113,8 @@ def test_a_long_tail_is_put_on_a_logarithmic_scale():
 
 def test_negative_values_even_tails_and_stated_bounds_stay_linear():
     assert np.isnan(scales_of([-1.0, 0.0, 100.0])[0].unit)
-    assert np.isnan(scales_of([0.0, 25.0, 100.0])[0].unit)  # exactly three times as long
+    for unit in (1, 0.1, 0.3, 0.7, 1.1, 1e-5, 3e7):  # exactly three times as long, in whatever unit
+        assert np.isnan(scales_of(np.array([0.0, 25.0, 100.0]) * unit)[0].unit)
     assert np.isnan(scales_of([0.0, 1.0, 100.0], bounds=[[0, 100]])[0].unit)
 
 

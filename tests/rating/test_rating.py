@@ -318,7 +318,7 @@ def test_rounding_breaks_no_tie():
     rng = np.random.default_rng(0)
     features = pd.DataFrame([rng.uniform(0, 100, 15)] * 201, columns=names, index=[f"P{place}" for place in range(201)])
     table = [{"factor": name, "features": [name], "bounds": [[0, 100]]} for name in names]
-    interval = PartnerRating(table).fit(features).rank_interval(features, draws=300)
+    interval = PartnerRating(table).fit(features).rank_interval(features, draws=300, level=0.999)
     assert (interval == 1).all(axis=None)
     # The same points in another order sum to the same score but for the last bit.
     features = pd.DataFrame(list(itertools.permutations([10.1, 20.2, 70.4])), columns=names[:3])
@@ -428,6 +428,15 @@ def test_advice_keeps_what_it_promises(weighting):
     assert {(True, 0), (True, 1), (True, 2), (False, 0)} <= outcomes
 
 
+def test_a_feature_without_bounds_takes_no_part_in_advice():
+    features = pd.DataFrame({"x": np.arange(0.0, 1.01, 0.1), "same": 1.0})
+    table = [{"factor": "f", "features": ["x", "same"], "bounds": [[0, 1], []]}]
+    with pytest.warns(UserWarning, match="feature same"):
+        rating = PartnerRating(table, tiers={"gold": 0.3, "bronze": 0.7}).fit(features)
+    # Three of eleven and a bit: the fourth, 0.7, is gold.
+    assert rating.raise_to(features, 0, "gold").changes["then"].tolist() == pytest.approx([0.7])
+
+
 def test_advice_is_tried_before_it_is_given():
     # What x adds to one factor it takes from another: it looks strong (2/3) and moves the score by 1/3.
     features = pd.DataFrame({"x": np.arange(0.0, 101, 10), "y": np.arange(0.0, 101, 10)})
@@ -448,7 +457,7 @@ def test_reach_is_that_of_the_same_partner_type_where_enough_are_known():
     rating = PartnerRating([{"factor": "x", "features": ["x"]}]).fit(features)
     # The 45th of 0..49, the 45th of 50..99, and of all 101 the 91st value.
     assert rating.raise_to(features, "P0", "bronze").reachable
-    assert rating.reach_["x"].dropna().to_dict() == {"": 90.0, "agent": 44.0, "reseller": 94.0}
+    assert rating.reach_["x.x"].dropna().to_dict() == {"": 90.0, "agent": 44.0, "reseller": 94.0}
     advice = rating.raise_to(features, "P0", "platinum")
     assert not advice.reachable
     assert rating.raise_to(features, "P50", "platinum").changes["reach"].tolist() == [94.0]

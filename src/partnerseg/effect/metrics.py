@@ -428,7 +428,8 @@ def _conversion(window: Window) -> pd.DataFrame:
     if entered.empty:
         raise Unknown(f"no partner entered {start!r} in the window, {CONVERSION_DAYS} days earlier")
     reached = rows[rows["stage"] == target].groupby("partner_id")["entered_at"].min().reindex(entered.index)
-    in_time = (reached >= entered) & (reached - entered <= within)
+    # Whole days: who arrives on the last day arrives in time, at whatever hour.
+    in_time = (reached >= entered) & (reached.dt.normalize() - entered.dt.normalize() <= within)
     return _by_partner(entered.index.to_series(), in_time.astype(float), 1.0)
 
 

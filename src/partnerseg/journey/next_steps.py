@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import Bounds, LinearConstraint, milp
-from scipy.sparse import csr_array
+from scipy.optimize import Bounds, LinearConstraint, linprog, milp
+from scipy.sparse import csr_array, vstack
 from scipy.stats import norm
 
 from partnerseg.journey.stages import (
@@ -21,6 +21,7 @@ from partnerseg.journey.stages import (
 from partnerseg.programme.consent import consent_at
 
 LEAST_SEEN = 10  # spells with an action, and comparable ones without, below which nothing is told
+_NODES = 500  # of the search for the best plan; a limit of time would make it differ between machines
 _EFFECTS = [
     "action", "stage", "n", "n_without", "chance_with", "chance_without", "difference", "effect", "lower", "upper"
 ]  # fmt: skip
@@ -33,12 +34,13 @@ _PLAN = [
 def estimate_action_effects(journey: Journey, log: pd.DataFrame, *, level: float = 0.95) -> pd.DataFrame:
     """Estimate from logged actions what each action did to the chance of moving forward, stage by stage.
 
-    A spell counts as one with the action from the day of its first such action on; its chance of moving
-    forward within the journey's horizon of that day is told by Aalen-Johansen. It is compared with the chance,
-    from the same day of the stage on and over as many days, of spells that have not had this action by then,
-    whatever other actions they had. The difference is then shrunk toward the precision-weighted mean of all differences, the more so the less
-    certain it is. Only partners that travel themselves are compared, not deals. Nothing else than the stage and
-    the time in it is held equal: where managers choose the partners, the difference is theirs too.
+    A spell counts as one with the action from the day of its first such action on; its chance of moving forward
+    within the journey's horizon of that day is told by Aalen-Johansen. It is compared with the chance, from the
+    same day of the stage on and over as many days, of spells that have not had this action by then, whatever
+    other actions they had. The difference is then shrunk toward the precision-weighted mean of all differences,
+    the more so the less certain it is. Only partners that travel themselves are compared, not deals. Nothing
+    but the stage and the time in it is held equal: where managers choose the partners, the difference is theirs
+    too.
 
     Args:
         journey: A fitted journey.
@@ -95,7 +97,7 @@ def plan_next_steps(
     has not refused). Logged actions speak where the interval of their effect (`estimate_action_effects`) leaves
     out zero: below it a step is never planned, above it the expected gain is effect x value. Otherwise a step is
     planned only in the stages its entry calls `default`, and its gain is missing: not known. First the sum of
-    known gains is made as large as capacity allows, exactly; then what is left of it goes to steps of unknown
+    known gains is made as large as capacity allows; then what is left of it goes to steps of unknown
     gain, each partner counting 1 and up to 1 more by the rank of its value.
 
     Args:
@@ -313,22 +315,58 @@ def _choose_steps(steps: pd.DataFrame, hours: float, budget: float) -> pd.DataFr
 
 
 def _solve(steps: pd.DataFrame, gain: np.ndarray, hours: float, budget: float) -> np.ndarray:
-    """Return which rows to take: the largest sum of gains, one row a partner, within hours and budget."""
+    """Return which rows to take: the largest sum of gains, one row a partner, within hours and budget.
+
+    The linear program prices hours and money and so bounds what any plan can reach. Rounded down and filled up
+    it is a plan itself. Where that stays below the bound, the integer program looks for a better one among the
+    rows that, by their prices, can be in it.
+    """
+    taken = np.zeros(len(steps), dtype=bool)
+    limits = np.maximum([hours, budget], 0.0)
     if steps.empty:
-        return np.zeros(0, dtype=bool)
+        return taken
     partner = pd.factorize(steps["partner_id"])[0]
     uses = steps[["hours", "cost"]].to_numpy(dtype=float)
-    column = np.arange(len(steps))
-    one_each = csr_array((np.ones(len(steps)), (partner, column)))
-    limits = [
-        LinearConstraint(one_each, -np.inf, 1),
-        LinearConstraint(uses.T, -np.inf, [max(hours, 0), max(budget, 0)]),
-    ]
-    found = milp(-gain, integrality=np.ones(len(steps)), bounds=Bounds(0, 1), constraints=limits)
-    taken = found.x > 0.5
-    # The solver allows for a millionth; capacity does not.
-    while (uses[taken].sum(axis=0) > np.array([hours, budget]) * (1 + 1e-12)).any():
-        taken[np.flatnonzero(taken)[gain[taken].argmin()]] = False
+    one_each = csr_array((np.ones(len(steps)), (partner, np.arange(len(steps)))))
+    rows = vstack([one_each, csr_array(uses.T)]).tocsr()
+    bounds = np.concatenate([np.ones(one_each.shape[0]), limits])
+    relaxed = linprog(-gain, A_ub=rows, b_ub=bounds, bounds=(0, 1), method="highs")
+    prices = -relaxed.ineqlin.marginals[-2:]
+    reduced = gain - uses @ prices
+    best = np.maximum(pd.Series(reduced).groupby(partner).transform("max").to_numpy(), 0.0)
+    order = np.argsort(-reduced, kind="stable")
+    taken = _fill_up(relaxed.x > 1 - 1e-6, order, partner, uses, limits)
+    gap = -relaxed.fun - gain[taken].sum()
+    if gap <= 1e-9 * -relaxed.fun:
+        return taken
+    open_rows = np.flatnonzero(best - reduced <= gap * (1 + 1e-9))
+    found = milp(
+        -gain[open_rows],
+        integrality=np.ones(len(open_rows)),
+        bounds=Bounds(0, 1),
+        constraints=[
+            LinearConstraint(one_each[:, open_rows], -np.inf, 1),
+            LinearConstraint(uses[open_rows].T, -np.inf, limits),
+        ],
+        options={"mip_rel_gap": 1e-9, "node_limit": _NODES},
+    )
+    if found.x is None:
+        return taken
+    better = np.zeros(len(steps), dtype=bool)
+    better[open_rows] = found.x > 0.5
+    better = _fill_up(better, order, partner, uses, limits)
+    return better if gain[better].sum() > gain[taken].sum() else taken
+
+
+def _fill_up(
+    wanted: np.ndarray, order: np.ndarray, partner: np.ndarray, uses: np.ndarray, limits: np.ndarray
+) -> np.ndarray:
+    """Take the wanted rows and then all others, each in the given order, as far as limits and partners allow."""
+    taken, done, left = np.zeros(len(wanted), dtype=bool), np.zeros(partner.max() + 1, dtype=bool), limits.copy()
+    for row in np.concatenate([order[wanted[order]], order[~wanted[order]]]):
+        if not done[partner[row]] and (uses[row] <= left + 1e-9 * limits).all():  # sums of decimals are not exact
+            taken[row] = done[partner[row]] = True
+            left -= uses[row]
     return taken
 
 

@@ -359,8 +359,8 @@ def _whole_rows(
         except csv.Error as error:
             if "unexpected end" in str(error) or "field limit" in str(error):
                 raise SourceError(
-                    f"{source.name}, line {line}: a quote opens in this row and does not close; close it, or "
-                    "write quote: '' in the mapping if quotes are ordinary letters there"
+                    f"{source.name}, line {line}: a field does not end, or is over {csv.field_size_limit():,} long; "
+                    "close its quote, or write quote: '' in the mapping if quotes are ordinary letters there"
                 ) from None
             counted[0] += 1
             malformed.append(Malformed(line, "", f"cannot be told into fields: {error}"))

@@ -419,20 +419,21 @@ class PartnerRating(BaseEstimator):
         return direct(weights).weights
 
     def _find_reach(self, features: pd.DataFrame) -> pd.DataFrame:
-        """What the best tenth achieves: rows are everybody (first, labeled "") and partner types."""
+        """What the best tenth achieves: everybody (first, labeled "") and partner types x features of factors."""
         groups = {"": np.full(len(features), True)}
         if "partner_type" in features.columns:
             kinds = features["partner_type"].astype(object)
             groups |= {str(kind): (kinds == kind).to_numpy(dtype=bool) for kind in sorted(kinds.dropna().unique())}
-        reach = pd.DataFrame(np.nan, index=list(groups), columns=list(self.feature_names_in_))
+        names = [f"{scale.factor}.{scale.feature}" for scale in self.scales_]
+        reach = pd.DataFrame(np.nan, index=list(groups), columns=names)
         numbers = read_numbers(features, self.feature_names_in_)
-        for scale in self.scales_:
+        for name, scale in zip(names, self.scales_, strict=True):
             place = REACH if scale.direction == "up" else 1 - REACH
             for label, members in groups.items():
                 values = numbers[scale.feature][members]
                 values = values[~np.isnan(values)]
                 if len(values) >= (MIN_COMPARABLE if label else 1):
-                    reach.loc[label, scale.feature] = np.quantile(values, place, method="inverted_cdf")
+                    reach.loc[label, name] = np.quantile(values, place, method="inverted_cdf")
         return reach
 
     def _score_factors(self, features: pd.DataFrame) -> pd.DataFrame:
@@ -514,7 +515,7 @@ class PartnerRating(BaseEstimator):
         count = Counter(scale.factor for scale in known)
         levers = []
         for scale in known:
-            now, best = float(numbers[scale.feature][0]), reach[scale.feature]
+            now, best = float(numbers[scale.feature][0]), reach[f"{scale.factor}.{scale.feature}"]
             start, end = scale.to_points(np.array([now, best])).tolist()
             effect = float(shares[scale.factor].iloc[0]) / count[scale.factor]
             if end > start and effect > 0:

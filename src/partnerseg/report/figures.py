@@ -1,9 +1,9 @@
 """Draw results: every function takes a result, returns the Axes and computes nothing but places on the paper."""
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import pandas as pd
 
@@ -47,6 +47,7 @@ INKS = {
 }
 
 WIDTH = 640  # px of a desktop drawing; the page draws it again at 340 for a phone
+_Form = Callable[[Any], str]  # how a number is written
 _ROW = 30  # px a bar takes
 _MOST_POINTS = 5_000  # more are drawn as one bitmap
 
@@ -120,9 +121,7 @@ def draw_ledger(ledger: pd.DataFrame) -> "Axes":
             _write(axes, 1, place, text, color=GRAY if aside == 0 else INK)
         _grid(axes, "x", format_share)
         axes.set_xlim(0, 1)
-        axes.legend(
-            loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, handlelength=1, borderaxespad=0.2
-        )
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, handlelength=1, borderaxespad=0.2)
     return axes
 
 
@@ -142,12 +141,12 @@ def draw_freshness(freshness: pd.DataFrame, *, as_of: str) -> "Axes":
         axes = _open_axes(len(known) * _ROW + 50)
         axes.hlines(labels, known["first"], known["last"], color=QUIET, linewidth=6)
         axes.plot(known["last"], labels, "o", color=ACCENT, markersize=7)
-        axes.axvline(day, color=INK, linewidth=1)
+        axes.axvline(cast(float, day), color=INK, linewidth=1)
         for place, last in enumerate(known["last"]):
             late = max((day - pd.Timestamp(last).normalize()).days, 0)
             text = say("figures.current") if late == 0 else say("figures.late", days=say_count("day", late))
             _write(axes, day, place, text, color=INK if late <= 31 else WARNING)
-        axes.xaxis.set_major_locator(_year_locator())
+        _mark_months(axes, pd.concat([known["first"], known["last"]]))
         _grid(axes, "x")
     return axes
 
@@ -181,7 +180,14 @@ def draw_segment_map(points: pd.DataFrame) -> "Axes":
         for segment, color, marker in zip(largest, SERIES, MARKERS, strict=False):
             members = points[name == segment]
             axes.scatter(
-                members["x"], members["y"], s=size, color=color, marker=marker, linewidth=0, alpha=0.8, rasterized=bitmap
+                members["x"],
+                members["y"],
+                s=size,
+                color=color,
+                marker=marker,
+                linewidth=0,
+                alpha=0.8,
+                rasterized=bitmap,
             )
         for segment, x, y in _spread_labels(points, name):
             box = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.85, "pad": 2}
@@ -202,7 +208,9 @@ def draw_segment_sizes(profile: pd.DataFrame) -> "Axes":
     if profile.empty:
         return _draw_nothing()
     ordered = profile.sort_values("n", kind="stable")
-    texts = [f"{format_count(n)}  ({format_share(share)})" for n, share in zip(ordered["n"], ordered["share"], strict=True)]
+    texts = [
+        f"{format_count(n)}  ({format_share(share)})" for n, share in zip(ordered["n"], ordered["share"], strict=True)
+    ]
     return _draw_bars([str(name) for name in ordered["name"]], ordered["n"], texts)
 
 
@@ -243,9 +251,11 @@ def draw_factor_contributions(contributions: pd.DataFrame) -> "Axes":
     """Draw what each factor adds to the score of an average partner; the bars sum to the average score.
 
     Args:
-        contributions: One row a partner, a column a factor, in points of the score; missing means unrated.
+        contributions: One row a partner, a column a factor, in points of the score; a missing factor adds
+            nothing, a row without any is not rated.
     """
-    means = contributions.mean().dropna().sort_values(kind="stable")
+    rated = contributions.dropna(how="all")
+    means = rated.fillna(0).mean()[rated.notna().any()].sort_values(kind="stable")
     if means.empty:
         return _draw_nothing()
     texts = [format_number(value) for value in means]
@@ -274,8 +284,15 @@ def draw_rank_intervals(ranks: pd.DataFrame, *, show: int = 8) -> "Axes":
         axes.plot(shown["rank"], places, "o", color=ACCENT, markersize=7, clip_on=False)
         axes.set_yticks(places, [_wrap(str(name), 22, lines=1) for name in names])
         if gap:
-            axes.text(0.5, -show, say("figures.between", partners=say_count("partner", len(rated) - len(shown))),
-                      transform=axes.get_yaxis_transform(), ha="center", va="center", color=GRAY)
+            axes.text(
+                0.5,
+                -show,
+                say("figures.between", partners=say_count("partner", len(rated) - len(shown))),
+                transform=axes.get_yaxis_transform(),
+                ha="center",
+                va="center",
+                color=GRAY,
+            )
         axes.set_xlim(left=0)
         axes.set_xlabel(say("figures.rank"))
         axes.xaxis.set_major_locator(_few_ticks())
@@ -301,7 +318,8 @@ def draw_conversion(conversion: pd.DataFrame) -> "Axes":
     """Draw the share that reaches the next stage within the horizon, with its interval.
 
     Args:
-        conversion: One row a group and stage: stage, conversion, lower, upper (0 to 1), n; group where there are several.
+        conversion: One row a group and stage: stage, conversion, lower, upper (0 to 1), n; group where there are
+            several.
     """
     return _draw_dots(conversion, "stage", "conversion", format_share)
 
@@ -326,7 +344,10 @@ def draw_bottlenecks(bottlenecks: pd.DataFrame, *, currency: str) -> "Axes":
     known = bottlenecks.dropna(subset=["money_waiting"]).sort_values("money_waiting", kind="stable")
     if known.empty:
         return _draw_nothing()
-    labels = [f"{say_name(stage)}\n{say('figures.waiting', n=format_count(n))}" for stage, n in zip(known["stage"], known["waiting"], strict=True)]
+    labels = [
+        f"{say_name(stage)}\n{say('figures.waiting', n=format_count(n))}"
+        for stage, n in zip(known["stage"], known["waiting"], strict=True)
+    ]
     texts = [format_money(value, currency) for value in known["money_waiting"]]
     return _draw_bars(labels, known["money_waiting"], texts, color=[ACCENT] * (len(known) - 1) + [WARNING])
 
@@ -357,14 +378,26 @@ def draw_metric_trend(trend: pd.DataFrame, *, unit: str) -> "Axes":
     trend = trend.dropna(subset=["value"])
     if trend.empty:
         return _draw_nothing()
-    trend = trend.assign(as_of=pd.to_datetime(trend["as_of"]), group=trend["group"] if "group" in trend else "")
+    trend = trend.assign(as_of=pd.to_datetime(trend["as_of"]), group=trend.get("group", ""))
     last = trend.sort_values("as_of").groupby("group").tail(1).sort_values("value", ascending=False)
     groups = list(last["group"].head(len(SERIES)))
     with apply_style():
         axes = _open_axes(300)
-        sns.lineplot(data=trend[trend["group"].isin(groups)], x="as_of", y="value", hue="group", hue_order=groups,
-                     style="group", style_order=groups, markers=list(MARKERS[: len(groups)]), dashes=False,
-                     palette=list(SERIES[: len(groups)]), errorbar=None, legend=False, ax=axes)
+        sns.lineplot(
+            data=trend[trend["group"].isin(groups)],
+            x="as_of",
+            y="value",
+            hue="group",
+            hue_order=groups,
+            style="group",
+            style_order=groups,
+            markers=list(MARKERS[: len(groups)]),
+            dashes=False,
+            palette=list(SERIES[: len(groups)]),
+            errorbar=None,
+            legend=False,
+            ax=axes,
+        )
         for group, color in zip(groups, SERIES, strict=False):
             line = trend[trend["group"] == group].sort_values("as_of")
             if {"lower", "upper"} <= set(line):
@@ -373,11 +406,10 @@ def draw_metric_trend(trend: pd.DataFrame, *, unit: str) -> "Axes":
         bottom, top = axes.get_ylim()
         height = bottom
         for day, group, value in last[last["group"].isin(groups)][["as_of", "group", "value"]].itertuples(index=False):
-            height = value if height == bottom else min(value, height - (top - bottom) * 0.07)
-            _write(axes, day, height, f"{say_name(group)}  {format_value(value, unit)}".strip())
+            height = value if height == bottom else min(value, height - (top - bottom) * 0.14)
+            _write(axes, day, height, f"{say_name(group)}\n{format_value(value, unit)}".strip())
         axes.set(xlabel="", ylabel="")
-        axes.xaxis.set_major_locator(_year_locator())
-        axes.xaxis.set_major_formatter(lambda day, _: _format_month(day))
+        _mark_months(axes, trend["as_of"])
         axes.yaxis.set_major_locator(_few_ticks())
         _grid(axes, "y", format_share if unit == "share" else format_number)
     return axes
@@ -407,10 +439,17 @@ def _draw_share_bars(frame: pd.DataFrame, label: str, share: str) -> "Axes":
     return axes
 
 
-def _draw_bars(labels, values, texts, *, color=ACCENT, row: int = _ROW, label: str = "") -> "Axes":
+def _draw_bars(
+    labels: Sequence[str],
+    values: Sequence[float] | pd.Series,
+    texts: Sequence[str],
+    *,
+    color: str | list[str] = ACCENT,
+    label: str = "",
+) -> "Axes":
     """Draw horizontal bars from zero, each with its value written at its end; the last label is on top."""
     labels = [_wrap(text) for text in labels]
-    row = max([row, *(12 + 15 * (text.count("\n") + 1) for text in labels)])
+    row = max([_ROW, *(12 + 15 * (text.count("\n") + 1) for text in labels)])
     with apply_style():
         axes = _open_axes(len(labels) * row + (40 if label else 16))
         places = range(len(labels))
@@ -425,7 +464,9 @@ def _draw_bars(labels, values, texts, *, color=ACCENT, row: int = _ROW, label: s
     return axes
 
 
-def _draw_dots(frame: pd.DataFrame, label: str, value: str, form, *, tick_form=None, axis_label: str = "") -> "Axes":
+def _draw_dots(
+    frame: pd.DataFrame, label: str, value: str, form: _Form, *, tick_form: _Form | None = None, axis_label: str = ""
+) -> "Axes":
     """Draw a dot with its interval for each row in the order given; several groups share a label's place."""
     if frame.empty or frame[value].isna().all():
         return _draw_nothing()
@@ -491,31 +532,33 @@ def _open_axes(height: int) -> "Axes":
     return axes
 
 
-def _write(axes: "Axes", x, y, text: str, *, color: str = INK) -> None:
+def _write(axes: "Axes", x: Any, y: float, text: str, *, color: str = INK) -> None:
     """Write a value just right of a place; the layout makes room for it."""
-    axes.annotate(text, (x, y), xytext=(6, 0), textcoords="offset points", va="center", color=color, annotation_clip=False)
+    axes.annotate(
+        text, (x, y), xytext=(6, 0), textcoords="offset points", va="center", color=color, annotation_clip=False
+    )
 
 
-def _grid(axes: "Axes", side: str, form=None) -> None:
+def _grid(axes: "Axes", side: Literal["x", "y"], form: _Form | None = None) -> None:
     axes.grid(axis=side)
     if form is not None:
         axis = axes.xaxis if side == "x" else axes.yaxis
         axis.set_major_formatter(lambda value, _: form(value))
 
 
-def _year_locator():
-    from matplotlib.dates import AutoDateLocator
+def _mark_months(axes: "Axes", days: pd.Series) -> None:
+    """Mark at most three months, or years where there are many, on the axis of time."""
+    first, last = days.min(), days.max()
+    months = pd.date_range(first.normalize(), last, freq="MS")
+    if len(months) < 2:
+        axes.set_xticks(cast(Any, [first, last]), [format_date(first), format_date(last)])
+        return
+    step = next(step for step in (1, 2, 3, 4, 6, 12, 24, 60, 120, 1200) if len(months) <= 3 * step)
+    ticks = [month for month in months if (month.year * 12 + month.month - 1) % step == 0]
+    axes.set_xticks(cast(Any, ticks), [str(month.year) if step >= 12 else format_month(month) for month in ticks])
 
-    return AutoDateLocator(minticks=2, maxticks=4)
 
-
-def _format_month(day: float) -> str:
-    from matplotlib.dates import num2date
-
-    return format_month(num2date(day))
-
-
-def _wrap(text: str, width: int = 18, *, lines: int = 2) -> str:
+def _wrap(text: str, width: int = 20, *, lines: int = 3) -> str:
     parts = [part for line in text.split("\n") for part in textwrap.wrap(line, width)] or [text]
     if len(parts) > max(lines, text.count("\n") + 1):
         parts = textwrap.wrap(" ".join(parts), width, max_lines=lines, placeholder="…")

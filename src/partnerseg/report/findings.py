@@ -3,6 +3,7 @@
 The words stand in `language/<code>.yaml`. When a result says nothing, the sentence says that we do not know.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -34,7 +35,7 @@ def state_ledger(ledger: pd.DataFrame) -> str:
     Example:
         >>> rows = {"table": ["sales"], "file": ["sales.csv"], "rows_in": [200], "used": [190], "quarantined": [4]}
         >>> state_ledger(pd.DataFrame(rows))
-        'We used 95% of 200 rows from 1 file and set 4 rows aside because they could not be read safely.'
+        'We used 95% of 200 rows from 1 file and set aside 4 rows that could not be read safely.'
     """
     rows = ledger["rows_in"].sum() if len(ledger) else 0
     if not rows:
@@ -46,6 +47,20 @@ def state_ledger(ledger: pd.DataFrame) -> str:
     if not aside:
         return _say("ledger_no_quarantine", share=format_share(used / rows), **facts)
     return _say("ledger", share=format_share(used / rows), aside=say_count("row", aside), **facts)
+
+
+def state_aside(aside: pd.DataFrame) -> str:
+    """State how many rows were set aside and the most frequent reason.
+
+    Args:
+        aside: One row a table, column and reason: table, reason, rows.
+    """
+    rows = int(aside["rows"].sum()) if len(aside) else 0
+    if not rows:
+        return _say("aside_none")
+    first = aside.sort_values("rows", ascending=False, kind="stable").iloc[0]
+    facts = {"rows": say_count("row", rows), "table": say_name(first["table"]), "reason": str(first["reason"])}
+    return _say("aside" if len(aside) > 1 else "aside_one", n=format_count(first["rows"]), **facts)
 
 
 def state_freshness(freshness: pd.DataFrame, *, as_of: str) -> str:
@@ -85,7 +100,9 @@ def state_coverage(coverage: pd.DataFrame) -> str:
     if len(known) == 1 or best["coverage"] == least["coverage"]:
         sentence = _say("coverage_even", share=facts["best_share"])
     else:
-        sentence = _say("coverage", least=say_name(least["family"]), least_share=format_share(least["coverage"]), **facts)
+        sentence = _say(
+            "coverage", least=say_name(least["family"]), least_share=format_share(least["coverage"]), **facts
+        )
     return f"{sentence} {_say('coverage_nothing', families=nothing)}" if len(unknown) else sentence
 
 
@@ -109,7 +126,85 @@ def state_segments(sizes: pd.DataFrame, *, evidence: Any) -> str:
         share=format_share(largest["share"]),
     )
     background = 1 - float(known["share"].sum())
-    return sentence if background < 0.0005 else f"{sentence} {_say('segments_background', share=format_share(background))}"
+    return (
+        sentence if background < 0.0005 else f"{sentence} {_say('segments_background', share=format_share(background))}"
+    )
+
+
+def state_sizes(sizes: pd.DataFrame, programme: pd.DataFrame, *, region: str) -> str:
+    """State which segment is largest, or in a region which one stands out most against the whole programme.
+
+    Args:
+        sizes: One row a segment: segment, name, n, share (of the partners of the region).
+        programme: The same of the whole programme.
+        region: Code of the region; `all` for the whole programme.
+    """
+    known = sizes[sizes["n"] > 0].sort_values("n", ascending=False, kind="stable")
+    if known.empty:
+        return _say("segments_unknown")
+    largest, smallest = known.iloc[0], known.iloc[-1]
+    if len(known) == 1:
+        return _say("sizes_one", name=str(largest["name"]), share=format_share(largest["share"]))
+    if region == "all":
+        return _say(
+            "sizes",
+            most=str(largest["name"]),
+            most_n=say_count("partner", largest["n"]),
+            least=str(smallest["name"]),
+            least_n=say_count("partner", smallest["n"]),
+        )
+    own = sizes.merge(programme[["segment", "share"]], on="segment", suffixes=("", "_programme"))
+    odd = own.iloc[int((own["share"] - own["share_programme"]).abs().to_numpy().argmax())]
+    return _say(
+        "sizes_region",
+        name=str(odd["name"]),
+        share=format_share(odd["share"]),
+        programme=format_share(odd["share_programme"]),
+    )
+
+
+def state_profile(profile: pd.DataFrame) -> str:
+    """State which segment can be relied on most and which least.
+
+    Args:
+        profile: One row a segment: name, n, stability (0 to 1; missing for the background).
+    """
+    known = profile.dropna(subset=["stability"]).sort_values("stability", ascending=False, kind="stable")
+    if len(known) < 2:
+        return _say("profile_one")
+    most, least = known.iloc[0], known.iloc[-1]
+    return _say(
+        "profile",
+        most=str(most["name"]),
+        most_stability=format_number(most["stability"]),
+        least=str(least["name"]),
+        least_stability=format_number(least["stability"]),
+    )
+
+
+def state_moves(moves: pd.DataFrame) -> str:
+    """State how many partners kept their segment over the year, joined and left.
+
+    Args:
+        moves: One row a segment a year ago and `joined`; a column a segment now and `left`; the first column names
+            the row. Values are partners.
+    """
+    table = moves.set_index(moves.columns[0])
+    inner = table.drop(index="joined", errors="ignore").drop(columns="left", errors="ignore")
+    both = int(inner.to_numpy().sum())
+    if not both:
+        return _say("moves_unknown")
+    same = inner.index.to_numpy()[:, None] == inner.columns.to_numpy()
+    stayed = int(inner.to_numpy()[same].sum())
+    joined = int(table.loc[["joined"]].to_numpy().sum()) if "joined" in table.index else 0
+    left = int(table["left"].sum()) if "left" in table else 0
+    return _say(
+        "moves",
+        share=format_share(stayed / both),
+        partners=say_count("partner", both),
+        joined=format_count(joined),
+        left=format_count(left),
+    )
 
 
 def state_criteria(criteria: pd.DataFrame, *, criterion: str) -> str:
@@ -176,6 +271,46 @@ def state_factor_contributions(contributions: pd.DataFrame) -> str:
         most_points=format_number(means.iloc[0]),
         least=say_name(means.index[-1]),
         least_points=format_number(means.iloc[-1]),
+    )
+
+
+def state_factors(factors: pd.DataFrame) -> str:
+    """State which factor weighs most and how many are hardly known.
+
+    Args:
+        factors: One row a factor: factor, weight (they sum to 1), coverage (share of partners known, 0 to 1).
+    """
+    if factors.empty:
+        return _say("contributions_unknown")
+    first = factors.sort_values("weight", ascending=False, kind="stable").iloc[0]
+    scarce = int((factors["coverage"] < 0.5).sum())
+    return _say(
+        "factors" if scarce else "factors_known",
+        factor=say_name(first["factor"]),
+        weight=format_share(first["weight"]),
+        scarce=format_count(scarce),
+        factors=say_count("factor", len(factors)),
+    )
+
+
+def state_advice(advice: pd.DataFrame) -> str:
+    """State how many partners close below a tier could reach it, and who is closest.
+
+    Args:
+        advice: One row a partner: name, next_tier, points_missing, reachable.
+    """
+    if advice.empty:
+        return _say("advice_none")
+    near = advice[advice["reachable"].astype(bool)].sort_values("points_missing", kind="stable")
+    if near.empty:
+        return _say("advice_out_of_reach", partners=say_count("partner", len(advice)))
+    return _say(
+        "advice",
+        n=format_count(len(near)),
+        partners=say_count("partner", len(advice)),
+        name=str(near["name"].iloc[0]),
+        points=format_value(near["points_missing"].iloc[0], "point"),
+        tier=say_name(near["next_tier"].iloc[0]),
     )
 
 
@@ -376,6 +511,22 @@ def state_metric_trend(trend: pd.DataFrame, *, metric: str, unit: str) -> str:
     )
 
 
+def state_experiments(experiments: pd.DataFrame) -> str:
+    """State how many experiments there are and how many partners take part.
+
+    Args:
+        experiments: One row an experiment and variant: experiment, variant, n (partners).
+    """
+    if experiments.empty:
+        return _say("experiments_none")
+    return _say(
+        "experiments",
+        experiments=say_count("experiment", experiments["experiment"].nunique()),
+        variants=say_count("variant", len(experiments)),
+        partners=say_count("partner", int(experiments["n"].sum())),
+    )
+
+
 def _say(key: str, **values: str) -> str:
     sentence = say(f"findings.{key}", **values)
     return sentence[:1].upper() + sentence[1:]
@@ -383,7 +534,7 @@ def _say(key: str, **values: str) -> str:
 
 def _between(row: pd.Series, form: Callable[[float], str]) -> str:
     """Say an interval in plain words, in brackets; nothing where there is none."""
-    lower, upper = row.get("lower"), row.get("upper")
+    lower, upper = row.get("lower", math.nan), row.get("upper", math.nan)
     if pd.isna(lower) and pd.isna(upper):
         return ""
     if pd.isna(upper) or upper == float("inf"):

@@ -7,13 +7,12 @@ import io
 import itertools
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from html.parser import HTMLParser
-from numbers import Number
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 from xml.etree import ElementTree
 
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from matplotlib.text import Text
     from nbformat import NotebookNode
 
@@ -46,9 +46,9 @@ PHONE_WIDTH = 340  # px of the drawing that a phone gets
 _FINDINGS = 5  # sentences at the top of a page
 _MORE_ROWS = 200  # rows of a table after "more"
 _CSV_ROWS = 5_000
-_NAMED = frozenset(  # columns that hold names of ours, not of the data
-    "action action_title column engagement_level factor family feature grade kind metric next_stage next_step pillar "
-    "revenue_potential stage table tier tier_before criterion".split()
+_NAMED = (  # columns that hold names of ours, not of the data
+    *("action", "column", "criterion", "engagement_level", "factor", "family", "feature", "grade", "kind", "metric"),
+    *("next_stage", "next_step", "next_tier", "pillar", "revenue_potential", "stage", "table", "tier", "tier_before"),
 )
 _KIND = "partnerseg"  # key of the pieces' metadata in a notebook's outputs
 
@@ -370,7 +370,9 @@ def render_index(context: IndexContext) -> str:
         language=context.language,
         context=context,
         rows=[(*names[code], [column[place] for column in columns]) for place, code in enumerate(order)],
-        changes=None if context.changes is None else _lay_out(context.changes, "changes", say("index.changes"), rows=10),
+        changes=None
+        if context.changes is None
+        else _lay_out(context.changes, "changes", say("index.changes"), rows=10),
     )
     _check_requests(html, "index")
     return html
@@ -379,7 +381,7 @@ def render_index(context: IndexContext) -> str:
 def _require(**texts: str) -> None:
     for name, text in texts.items():
         if not str(text).strip():
-            raise ValueError(f"{name} is empty: every piece of evidence says its {name}, see show_figure and show_table")
+            raise ValueError(f"{name} is empty; say it: every piece of evidence carries its {name}")
 
 
 def _name_place(measure: str, *contents: str) -> str:
@@ -411,7 +413,7 @@ def _draw_svg(axes: "Axes") -> tuple[_Drawing, _Drawing]:
     import matplotlib.pyplot as plt
     from matplotlib.text import Text
 
-    figure = axes.get_figure()
+    figure = cast("Figure", axes.get_figure(root=True))
     height = figure.get_figheight()
     drawings = []
     with apply_style(), warnings.catch_warnings():
@@ -480,8 +482,14 @@ def _clean_value(name: str, value: str, prefix: str) -> str:
     if name == "clip-path":
         return value.replace("url(#", f"url(#{prefix}-")
     if name in ("d", "points", "transform", "x", "y", "viewBox"):
-        return re.sub(r"-?\d+\.\d+", lambda number: f"{float(number.group()):.1f}".removesuffix(".0"), " ".join(value.split()))
+        return re.sub(
+            r"-?\d+\.\d+", lambda number: f"{float(number.group()):.1f}".removesuffix(".0"), " ".join(value.split())
+        )
     return value
+
+
+def _round(number: str) -> str:
+    return f"{float(number):.1f}".removesuffix(".0")
 
 
 def _name_ink(ink: str) -> str:
@@ -502,7 +510,9 @@ def _prune(element: ElementTree.Element) -> None:
     """Remove groups without content and paths without ink."""
     for child in list(element):
         _prune(child)
-        if (child.tag in ("g", "defs") and not len(child)) or (child.tag == "path" and child.get("style") == "fill: none"):
+        if (child.tag in ("g", "defs") and not len(child)) or (
+            child.tag == "path" and child.get("style") == "fill: none"
+        ):
             element.remove(child)
 
 
@@ -543,19 +553,20 @@ def _lay_out(frame: pd.DataFrame | pd.Series, place: str, measure: str, *, rows:
 
 
 def _format_columns(frame: pd.DataFrame) -> list[list[str]]:
-    columns, form = [], format_number
+    columns: list[list[str]] = []
+    form: Callable[[Any], str] = format_number
     for name in frame:
         values = frame[name]
         if name in ("value", "lower", "upper") and "unit" in frame:
             columns.append([format_value(v, str(u)) for v, u in zip(values, frame["unit"], strict=True)])
             continue
         if name not in ("lower", "upper"):
-            form = _choose_form(name, values)
+            form = _choose_form(str(name), values)
         columns.append([form(value) for value in values])
     return columns
 
 
-def _choose_form(name: str, values: pd.Series):
+def _choose_form(name: str, values: pd.Series) -> Callable[[Any], str]:
     if name in _NAMED:
         return say_name
     if not _is_number(values):
@@ -568,7 +579,7 @@ def _choose_form(name: str, values: pd.Series):
     return format_number
 
 
-def _format_cell(value: object) -> str:
+def _format_cell(value: Any) -> str:
     if isinstance(value, (list, tuple, set, frozenset)):
         return ", ".join(map(str, sorted(value) if isinstance(value, (set, frozenset)) else value)) or MISSING
     if pd.isna(value):
@@ -578,8 +589,8 @@ def _format_cell(value: object) -> str:
     if isinstance(value, pd.Timestamp):
         day = format_date(value).replace(" ", NO_BREAK)
         return day if value == value.normalize() else f"{day} {value:%H:%M}"
-    if isinstance(value, Number):
-        return format_number(float(value))
+    if isinstance(value, (int, float)):
+        return format_number(value)
     return str(value)
 
 
@@ -780,7 +791,7 @@ def _place_measure(summary: pd.DataFrame, measure: Measure) -> list[dict[str, An
                 "text": text,
                 "label": label,
                 "title": measure.title,
-                "zero": round(-start * scale, 1),
+                "zero": round((0 - start) * scale, 1),
                 "at": None if pd.isna(at) else round((at - start) * scale, 1),
                 "low": None if pd.isna(low) or pd.isna(high) else round((low - start) * scale, 1),
                 "high": None if pd.isna(low) or pd.isna(high) else round((high - start) * scale, 1),

@@ -79,11 +79,11 @@ class Encoding:
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> "Encoding":
         """Return the encoding that `to_dict` described."""
-        columns = (
-            {key: tuple(value) if isinstance(value, list) else value for key, value in column.items()}
-            for column in stored["columns"]
-        )
-        return cls(tuple(EncodedColumn(**column) for column in columns), dict(stored["dropped"]))
+        columns = []
+        for column in stored["columns"]:
+            lists = {key: tuple(column[key]) for key in ("center", "scale", "levels")}
+            columns.append(EncodedColumn(**{**column, **lists}))
+        return cls(tuple(columns), dict(stored["dropped"]))
 
 
 def learn_encoding(frame: pd.DataFrame, columns: Sequence[str] | None = None) -> Encoding:

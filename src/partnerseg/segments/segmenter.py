@@ -24,6 +24,7 @@ CORE_NEIGHBORS = 10  # HDBSCAN's min_samples
 COARSER = (1, 2, 4, 8)  # multiples of min_share that are tried as the smallest segment
 HALVINGS = 2  # times that the rows are halved, each half mapped and clustered on its own
 HALVED_ROWS = 4_000
+HALF_ROUNDS = 200  # of drawing for the map of a half, which nobody looks at
 AGREEMENT_SLACK = 0.05  # finer segments are preferred while the halves agree on them up to this
 FORMAT = 1
 
@@ -32,10 +33,10 @@ class PartnerSegmenter(TransformerMixin, ClusterMixin, BaseEstimator):
     """Find natural segments in mixed columns with missing values.
 
     Columns become coordinates (`encoding`), UMAP draws a map of them from exact neighbors, HDBSCAN reads the dense
-    places of the map, as fine as halves of the data agree on. Segments are claimed only if the data split more clearly than matched data without segments
-    (`evidence_`); otherwise there is one segment, and the map is a plain projection on the two main directions.
-    Above 20,000 rows the map is made of a sample of landmarks. Later partners are placed by their nearest landmarks
-    in the coordinates that are known of them, without UMAP.
+    places of the map, as fine as halves of the data agree on. Segments are claimed only if the data split more clearly
+    than matched data without segments (`evidence_`); otherwise there is one segment, and the map is a plain projection
+    on the two main directions. Above 20,000 rows the map is made of a sample of landmarks. Later partners are placed by
+    their nearest landmarks in the coordinates that are known of them, without UMAP.
 
     Args:
         min_partners: Fewer rows are not clustered.
@@ -113,11 +114,11 @@ class PartnerSegmenter(TransformerMixin, ClusterMixin, BaseEstimator):
         self._known = ~np.isnan(landmarks)
         self._landmarks = fill_unknown(landmarks, correlate_known(landmarks)) if landmarks.shape[1] else landmarks
         self.evidence_ = self._weigh(landmarks, len(frame), seed)
-        places, homes, repeats = None, np.zeros(len(landmarks), dtype=int), []
+        places, homes = None, np.zeros(len(landmarks), dtype=int)
+        repeats: list[tuple[np.ndarray, np.ndarray]] = []
         if self.evidence_.found:
-            share, repeats = _choose_share(self._landmarks, self.min_share, self.n_neighbors, seed)
             places = _draw_map(self._landmarks, self.n_neighbors, seed)
-            homes = _find_dense(places, share)
+            homes, repeats = _find_segments(self._landmarks, places, self.min_share, self.n_neighbors, seed)
             if homes.max() < 1:
                 places, homes = None, np.zeros(len(landmarks), dtype=int)
                 self.evidence_ = replace(
@@ -389,39 +390,40 @@ class PartnerSegmenter(TransformerMixin, ClusterMixin, BaseEstimator):
         return similarities.mean(axis=0).tolist()
 
 
-def _choose_share(
-    landmarks: np.ndarray, min_share: float, n_neighbors: int, seed: int
-) -> tuple[float, list[tuple[np.ndarray, np.ndarray]]]:
-    """Choose how fine the segments may be: the finest on which halves of the data agree.
+def _find_segments(
+    landmarks: np.ndarray, places: np.ndarray, min_share: float, n_neighbors: int, seed: int
+) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
+    """Find dense places of the map, as fine as halves of the data agree on.
 
-    Each half is mapped and clustered on its own and assigns all rows; the agreement of two halves is the adjusted Rand
-    index of what they assign (prediction strength, Tibshirani and Walther 2005, with another index).
+    Halves of the rows are mapped and clustered on their own and assign all rows; of the levels of fineness the finest
+    is taken on which they agree with the whole (adjusted Rand index) about as well as on any. This is the prediction
+    strength of Tibshirani and Walther (2005) with another index.
 
     Returns:
-        The smallest segment as a share, and for every half the rows that it assigned and their segments.
+        Segment of each landmark, -1 is background, and for each half the rows that it assigned and their segments.
     """
     from sklearn.metrics import adjusted_rand_score
 
     rng = np.random.default_rng(seed)
-    shares = [min_share * factor for factor in COARSER if min_share * factor <= 0.5]
-    agreements = np.zeros((HALVINGS, len(shares)))
+    smallest = max(min_share, 10 / len(places))  # five members in a half
+    shares = [smallest * factor for factor in COARSER if factor == 1 or smallest * factor <= 0.5]
+    found = [_find_dense(places, share) for share in shares]
+    agreements: list[list[float]] = [[] for _ in shares]
     repeats: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in shares]
-    for halving in range(HALVINGS):
+    for _ in range(HALVINGS):
         rows = rng.permutation(len(landmarks))[:HALVED_ROWS]
-        halves = [np.sort(rows[: len(rows) // 2]), np.sort(rows[len(rows) // 2 :])]
-        rows = np.sort(rows)
-        maps = [_draw_map(landmarks[half], n_neighbors, seed) for half in halves]
-        for place, share in enumerate(shares):
-            told = []
-            for half, drawn in zip(halves, maps, strict=True):
+        for half in (np.sort(rows[: len(rows) // 2]), np.sort(rows[len(rows) // 2 :])):
+            drawn = _draw_map(landmarks[half], n_neighbors, seed, rounds=HALF_ROUNDS)
+            for level, share in enumerate(shares):
                 homes = _find_dense(drawn, share)
-                told.append(_vote(landmarks[half], homes, landmarks[rows]) if homes.max() > 0 else rows * 0)
-            repeats[place] += [(rows, assigned) for assigned in told]
-            if min(assigned.max() for assigned in told) > 0:
-                agreements[halving, place] = adjusted_rand_score(*told)
-    agreement = agreements.mean(axis=0)
-    chosen = int(np.flatnonzero(agreement >= agreement.max() - AGREEMENT_SLACK)[0])
-    return shares[chosen], repeats[chosen]
+                several = homes.max() > 0 and found[level].max() > 0
+                assigned = _vote(landmarks[half], homes, landmarks[rows]) if several else np.zeros(len(rows), dtype=int)
+                whole = _vote(landmarks, found[level], landmarks[rows]) if several else assigned
+                repeats[level].append((rows, assigned))
+                agreements[level].append(adjusted_rand_score(whole, assigned) if several else 0.0)
+    agreement = np.mean(agreements, axis=1)
+    level = int(np.flatnonzero(agreement >= agreement.max() - AGREEMENT_SLACK)[0])
+    return found[level], repeats[level]
 
 
 def _vote(landmarks: np.ndarray, homes: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -435,8 +437,8 @@ def _vote(landmarks: np.ndarray, homes: np.ndarray, rows: np.ndarray) -> np.ndar
     return np.eye(homes.max() + 1)[nearest].sum(axis=1).argmax(axis=1)
 
 
-def _draw_map(landmarks: np.ndarray, n_neighbors: int, seed: int) -> np.ndarray:
-    """Draw the map with UMAP from exact neighbors; places in the order of the landmarks."""
+def _draw_map(landmarks: np.ndarray, n_neighbors: int, seed: int, *, rounds: int | None = None) -> np.ndarray:
+    """Draw the map with UMAP from exact neighbors, in so many rounds (its own choice if None)."""
     from sklearn.neighbors import NearestNeighbors
 
     neighbors = int(min(n_neighbors, len(landmarks) - 1))
@@ -447,7 +449,12 @@ def _draw_map(landmarks: np.ndarray, n_neighbors: int, seed: int) -> np.ndarray:
         import umap
 
         drawer = umap.UMAP(
-            n_neighbors=neighbors, min_dist=0.0, random_state=seed, n_jobs=1, precomputed_knn=(indices, distances)
+            n_neighbors=neighbors,
+            n_epochs=rounds,
+            min_dist=0.0,
+            random_state=seed,
+            n_jobs=1,
+            precomputed_knn=(indices, distances),
         )
         return np.asarray(drawer.fit_transform(landmarks), dtype=np.float64)
 

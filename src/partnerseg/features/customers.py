@@ -1,0 +1,33 @@
+"""Whom a partner sells to, and whether they come back."""
+
+from typing import Any
+
+from partnerseg.features.feature import feature
+
+UNKNOWN = "customers unknown, for all or for each of the partner's sales"
+
+
+@feature("customers_{days}d", unit="customers", direction="up", missing=UNKNOWN, days=(90, 365))
+def customers(events: Any, days: int) -> Any:
+    """Number of different customers sold to in the window."""
+    return events.sales.distinct("customer", days)
+
+
+@feature("new_customers_{days}d", unit="customers", direction="up", missing=UNKNOWN, days=(90, 365))
+def new_customers(events: Any, days: int) -> Any:
+    """Number of customers whose first known purchase from the partner falls into the window."""
+    return events.sales.new("customer", days)
+
+
+@feature("repeat_rate_{days}d", unit="share", direction="up", missing="no sale with a known customer", days=(365,))
+def repeat_rate(events: Any, days: int) -> Any:
+    """Share of the window's customers who bought at least twice in it."""
+    return events.sales.repeated("customer", days) / events.sales.distinct("customer", days).nullif(0)
+
+
+@feature(
+    "top_customer_share_{days}d", unit="share", direction="down", missing="no sale with a known customer", days=(365,)
+)
+def top_customer_share(events: Any, days: int) -> Any:
+    """Share of the largest customer in the window's sales to known customers."""
+    return events.sales.largest_share("customer", days)

@@ -1,0 +1,206 @@
+"""What features measure of the events: Ibis expressions, one a measure, declared once a source."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+# Grades of evidence in tenths, so that weighted sums are whole numbers.
+GRADES = {"system": 10, "audit": 9, "manager": 7, "self": 4}
+ASSESSED = ("marketing_strategy", "content_uniqueness", "teamwork", "strategic_planning", "technical_equipment")
+RESPONSES = ("opened", "clicked", "replied", "attended", "visited")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number told by each event.
+
+    It is rounded to a whole number of `1 / scale`. Sums of whole numbers are the same in whatever order and
+    grouping they are added, so features do not depend on the order of rows, on threads or on other dates.
+
+    Attributes:
+        number: Takes the source's rows and returns an Ibis column; missing is unknown.
+        scale: Parts of the unit that are kept.
+        columns: Optional columns it needs; when they are wholly unknown, so is the measure.
+    """
+
+    number: Callable[[Any], Any]
+    scale: int = 1
+    columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Source:
+    """Events of one table, ready to be measured.
+
+    Attributes:
+        table: Table of the programme.
+        time: When an event happened.
+        measures: What can be summed, by name.
+        counted: Measure that is 1 for the events that keys, months and gaps look at.
+        amount: Measure that keys add up.
+        keys: Text columns whose different values are counted.
+        rows: Takes the table and returns the rows that belong to the source.
+        known_at: Further time before which nothing is known of an event.
+        latest_of: Only the latest event of this (and the partner) counts.
+        expires: Time from which an event no longer counts.
+    """
+
+    table: str
+    time: str
+    measures: dict[str, Measure]
+    counted: str = ""
+    amount: str = ""
+    keys: dict[str, str] = field(default_factory=dict)
+    rows: Callable[[Any], Any] = lambda rows: rows
+    known_at: str = ""
+    latest_of: Callable[[Any], Any] | None = None
+    expires: str = ""
+
+
+def _count(rows: Any) -> Any:
+    return rows.partner_id.notnull()
+
+
+def _is(column: str, *values: str) -> Callable[[Any], Any]:
+    return lambda rows: rows[column].isin(values)
+
+
+def _nps(given_by: str) -> Callable[[Any], Any]:
+    """+1 for a promoter, -1 for a detractor, 0 between; missing for everything else."""
+
+    def number(rows: Any) -> Any:
+        sign = (rows.score >= 9).cast("float64") - (rows.score < 7).cast("float64")
+        return ((rows.kind == "nps") & (rows.given_by == given_by)).ifelse(sign, None)
+
+    return number
+
+
+def _score_of(factor: str) -> Callable[[Any], Any]:
+    return lambda rows: (rows.factor == factor).ifelse(rows.score * _grade(rows), None)
+
+
+def _weight_of(factor: str) -> Callable[[Any], Any]:
+    return lambda rows: (rows.factor == factor).ifelse(_grade(rows), None)
+
+
+def _grade(rows: Any) -> Any:
+    return rows.assessor.cases(*GRADES.items(), else_=0)
+
+
+# What may be asked of a partner itself, and the table that says it.
+ATTRIBUTES = {
+    "tenure": "partners",
+    "potential": "partners",
+    "specialized": "partners",
+    "channels": "preferences",
+    "topics": "preferences",
+    "avoid": "preferences",
+}
+
+SOURCES: dict[str, Source] = {
+    "sales": Source(
+        "sales",
+        "sold_at",
+        {
+            "amount": Measure(lambda rows: rows.amount, scale=10_000),
+            "gross": Measure(lambda rows: (~rows.is_return).ifelse(rows.amount, None), scale=10_000),
+            "sale": Measure(lambda rows: ~rows.is_return),
+            "return": Measure(lambda rows: rows.is_return),
+            "discount": Measure(
+                lambda rows: (~rows.is_return).ifelse(rows.discount, None), scale=1_000_000, columns=("discount",)
+            ),
+        },
+        counted="sale",
+        amount="gross",
+        keys={"customer": "customer_id", "country": "country", "product": "product"},
+    ),
+    "touches": Source(
+        "touches",
+        "touched_at",
+        {
+            "touch": Measure(_count),
+            "sent": Measure(_is("action", "sent")),
+            "opened": Measure(_is("action", "opened")),
+            "replied": Measure(_is("action", "replied")),
+            "attended": Measure(_is("action", "attended")),
+            "visited": Measure(_is("action", "visited")),
+            "spoken": Measure(_is("action", "called", "met")),
+            "response": Measure(_is("action", *RESPONSES)),
+            "email": Measure(_is("channel", "email")),
+            "phone": Measure(_is("channel", "phone")),
+            "event": Measure(_is("channel", "event", "webinar")),
+            "portal": Measure(_is("channel", "portal")),
+        },
+        counted="touch",
+        amount="touch",
+        keys={"channel": "channel"},
+    ),
+    "trainings": Source(
+        "trainings",
+        "completed_at",
+        {
+            "training": Measure(_count),
+            "score": Measure(lambda rows: rows.score, scale=1_000_000, columns=("score",)),
+            "specialized": Measure(
+                lambda rows: rows.specialization.notnull().ifelse(
+                    (rows.specialization == rows.partner_specialization).fill_null(False), None
+                ),
+                columns=("specialization",),
+            ),
+        },
+    ),
+    "certificates": Source(
+        "trainings",
+        "completed_at",
+        {"certificate": Measure(_is("kind", "certification"))},
+        latest_of=lambda rows: rows.kind + "\n" + rows.course,
+        expires="expires_at",
+    ),
+    "tickets": Source(
+        "tickets",
+        "opened_at",
+        {"ticket": Measure(_count), "complaint": Measure(_is("kind", "complaint"))},
+    ),
+    "outcomes": Source(
+        "tickets",
+        "opened_at",
+        {
+            "hours": Measure(
+                lambda rows: (rows.resolved_at.epoch_seconds() - rows.opened_at.epoch_seconds()).cast("float64") / 3600,
+                scale=3600,
+                columns=("resolved_at",),
+            ),
+            "on_time": Measure(lambda rows: rows.on_time, columns=("on_time",)),
+            "quality": Measure(lambda rows: rows.quality, scale=1_000_000, columns=("quality",)),
+            "csat": Measure(lambda rows: rows.csat, scale=1_000_000, columns=("csat",)),
+        },
+        known_at="resolved_at",
+    ),
+    "feedback": Source(
+        "feedback",
+        "given_at",
+        {
+            "answer": Measure(_is("kind", "nps", "csat", "review", "suggestion")),
+            "complaint": Measure(_is("kind", "complaint")),
+            "partner_nps": Measure(_nps("partner"), columns=("score",)),
+            "customer_nps": Measure(_nps("customer"), columns=("score",)),
+            "review": Measure(
+                lambda rows: (rows.kind == "review").ifelse(rows.score, None), scale=1_000_000, columns=("score",)
+            ),
+        },
+    ),
+    "assessments": Source(
+        "assessments",
+        "assessed_at",
+        {factor: Measure(_score_of(factor), scale=1_000_000) for factor in ASSESSED}
+        | {f"weight_of_{factor}": Measure(_weight_of(factor)) for factor in ASSESSED},
+        latest_of=lambda rows: rows.factor + "\n" + rows.assessor,
+    ),
+    "consents": Source(
+        "consents",
+        "changed_at",
+        {"withdrawn": Measure(lambda rows: ~rows.granted)},
+        rows=lambda rows: rows.filter(rows.purpose == "analytics"),
+        latest_of=lambda rows: rows.purpose,
+    ),
+}

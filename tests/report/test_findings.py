@@ -1,0 +1,188 @@
+import inspect
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from partnerseg.report import findings
+from tests.report import frames as f
+
+FOUND = SimpleNamespace(found=True, reason="")
+NOT_FOUND = SimpleNamespace(found=False, reason="A sample without groups looks just like ours.")
+
+EXPECTED = [
+    (
+        lambda: findings.state_ledger(f.LEDGER),
+        "We used 90% of 1 000 rows from 3 files and set aside 40 rows that could not be read safely.",
+    ),
+    (
+        lambda: findings.state_freshness(f.FRESHNESS, as_of=f.AS_OF),
+        "The oldest news comes from tickets: it ends on 27 April 2026, 64 days before this report. "
+        "Nothing is known from consents.",
+    ),
+    (
+        lambda: findings.state_coverage(f.COVERAGE),
+        "We know most about sales volume (for 98% of partners) and least about training (for 50%). "
+        "We know nothing about feedback.",
+    ),
+    (
+        lambda: findings.state_segments(f.SIZES, evidence=FOUND),
+        "Partners fall into 2 segments by what they do; the largest, New agents, holds 50% of them. "
+        "20% belong to none of them clearly.",
+    ),
+    (
+        lambda: findings.state_segments(f.SIZES, evidence=NOT_FOUND),
+        "There is no evidence of natural segments. A sample without groups looks just like ours.",
+    ),
+    (
+        lambda: findings.state_sizes(f.SIZES, f.SIZES.assign(share=[0.1, 0.45]), region="north"),
+        "Old resellers stands out: 30% of partners here, 10% in the whole programme.",
+    ),
+    (
+        lambda: findings.state_sizes(f.SIZES, f.SIZES, region="all"),
+        "New agents is the largest segment (50 partners), Old resellers the smallest (30 partners).",
+    ),
+    (
+        lambda: findings.state_moves(
+            pd.DataFrame({"a year ago": ["A", "B", "joined"], "A": [6, 1, 3], "B": [1, 2, 0], "left": [0, 4, 0]})
+        ),
+        "80% of the 10 partners known at both dates kept their segment; 3 joined and 4 left.",
+    ),
+    (
+        lambda: findings.state_criteria(f.CRITERIA, criterion="partner_type"),
+        "By partner type, reseller is the largest group: 3 of 4 partners (75%). For 1 partner we do not know it.",
+    ),
+    (
+        lambda: findings.state_tiers(f.TIERS),
+        "The best tier, gold, holds 1 of 3 partners with a rating (33.3%). "
+        "1 partner cannot be rated because we know too little.",
+    ),
+    (
+        lambda: findings.state_factor_contributions(f.CONTRIBUTIONS),
+        "Of 22.5 points in the average rating, sales volume gives most (20) and geography least (2.5).",
+    ),
+    (
+        lambda: findings.state_rank_intervals(f.RANKS.rename(columns={"lower": "rank_lower", "upper": "rank_upper"})),
+        "Ranks are rough: half of the 30 partners with a rating could stand on any of 11 ranks or more.",
+    ),
+    (
+        lambda: findings.state_stages(f.CURRENT),
+        "The largest group stands at onboarded: 3 of 4 partners (75%).",
+    ),
+    (
+        lambda: findings.state_conversion(f.CONVERSION, horizon_days=90),
+        "Fewest move on from onboarded: 38.2% (between 34% and 42.3%) within 90 days; most from recruited: 62%.",
+    ),
+    (
+        lambda: findings.state_time_in_stage(f.TIMES),
+        "Onboarded takes longest: half stay 64 days or more (at least 58). "
+        "In activated fewer than half have moved on so far.",
+    ),
+    (
+        lambda: findings.state_bottlenecks(f.BOTTLENECKS, currency="EUR"),
+        "Most money waits at onboarded: EUR 1.23 million this year, with 54 waiting there, "
+        "half of them for 64 days or more.",
+    ),
+    (
+        lambda: findings.state_bottlenecks(f.BOTTLENECKS.assign(money_waiting=f.NAN), currency="EUR"),
+        "Most wait at onboarded: 54. We do not know what they are worth.",
+    ),
+    (
+        lambda: findings.state_plan(f.PLAN, currency="EUR"),
+        "There is a next step for 2 partners, most often welcome call (2); in all that takes 4 hours and EUR 100.",
+    ),
+    (
+        lambda: findings.state_metric(f.METRICS.head(1), metric="revenue_per_partner", programme=f.METRICS.tail(1)),
+        "Revenue per partner is EUR 14 100 (between EUR 13 300 and EUR 15 000), "
+        "against EUR 9 900 in the whole programme.",
+    ),
+    (
+        lambda: findings.state_metric_by_group(f.METRICS, metric="revenue_per_partner", by="region"),
+        "Revenue per partner is highest in north, EUR 14 100 (between EUR 13 300 and EUR 15 000), "
+        "and lowest in west, EUR 9 900 (between EUR 8 100 and EUR 11 900).",
+    ),
+    (
+        lambda: findings.state_metric_by_group(f.METRICS.head(2), metric="revenue_per_partner", by="region"),
+        "Revenue per partner is highest in north, EUR 14 100 (between EUR 13 300 and EUR 15 000), "
+        "and lowest in Київ, EUR 12 900 (between EUR 11 700 and EUR 14 200). "
+        "Their intervals overlap, so the difference may be chance.",
+    ),
+    (
+        lambda: findings.state_metric_trend(f.TREND, metric="active_share", unit="share"),
+        "Active share rose from 50% on 31 December 2025 to 60% on 30 June 2026.",
+    ),
+    (
+        lambda: findings.state_factors(
+            pd.DataFrame({"factor": ["teamwork", "sales_volume"], "weight": [0.25, 0.75], "coverage": [0.2, 0.9]})
+        ),
+        "Sales volume weighs most (75%); fewer than half of the partners are known on 1 of 2 factors.",
+    ),
+    (
+        lambda: findings.state_advice(
+            pd.DataFrame(
+                {
+                    "name": ["Far", "Near", "Never"],
+                    "next_tier": ["gold", "silver", "gold"],
+                    "points_missing": [4.0, 2.0, 1.0],
+                    "reachable": [True, True, False],
+                }
+            )
+        ),
+        "2 of 3 partners close below a tier could reach it with one or two changes; closest is Near, "
+        "2 points below silver.",
+    ),
+    (
+        lambda: findings.state_aside(
+            pd.DataFrame({"table": ["sales", "touches"], "reason": ["no such date", "no partner"], "rows": [3, 9]})
+        ),
+        "We set 12 rows aside; the most frequent reason, 9 times in touches: no partner.",
+    ),
+    (
+        lambda: findings.state_experiments(
+            pd.DataFrame({"experiment": ["call", "call"], "variant": ["a", "b"], "n": [20, 21]})
+        ),
+        "1 experiment with 2 variants and 41 partners on record.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("state", "sentence"), EXPECTED)
+def test_findings_say_the_number_the_interval_and_the_comparison(state, sentence):
+    assert state().replace("\u202f", " ").replace("\u00a0", " ") == sentence
+
+
+NOTHING = [
+    lambda: findings.state_ledger(f.LEDGER.head(0)),
+    lambda: findings.state_freshness(f.FRESHNESS.tail(1), as_of=f.AS_OF),
+    lambda: findings.state_coverage(f.COVERAGE.tail(1)),
+    lambda: findings.state_segments(f.SIZES.head(0), evidence=FOUND),
+    lambda: findings.state_sizes(f.SIZES.head(0), f.SIZES, region="north"),
+    lambda: findings.state_criteria(f.CRITERIA.tail(1), criterion="partner_type"),
+    lambda: findings.state_tiers(f.TIERS.tail(1)),
+    lambda: findings.state_factor_contributions(f.CONTRIBUTIONS.tail(1)),
+    lambda: findings.state_rank_intervals(f.RANKS.tail(1)),
+    lambda: findings.state_stages(f.CURRENT.head(0)),
+    lambda: findings.state_conversion(f.CONVERSION.tail(1), horizon_days=90),
+    lambda: findings.state_time_in_stage(f.TIMES.head(0)),
+    lambda: findings.state_bottlenecks(f.BOTTLENECKS.head(0), currency="EUR"),
+    lambda: findings.state_plan(f.PLAN.tail(1), currency="EUR"),
+    lambda: findings.state_metric(f.METRICS, metric="nps"),
+    lambda: findings.state_metric_by_group(f.METRICS.assign(value=f.NAN), metric="revenue_per_partner", by="region"),
+    lambda: findings.state_metric_trend(f.TREND.head(1), metric="nps", unit="points"),
+    lambda: findings.state_moves(pd.DataFrame({"a year ago": ["A"], "A": [0]})),
+    lambda: findings.state_advice(pd.DataFrame(columns=["name", "next_tier", "points_missing", "reachable"])),
+    lambda: findings.state_experiments(pd.DataFrame(columns=["experiment", "variant", "n"])),
+]
+
+
+@pytest.mark.parametrize("state", NOTHING)
+def test_where_nothing_can_be_said_the_finding_says_so(state):
+    sentence = state().lower()
+    assert "do not" in sentence
+    assert "nan" not in sentence.split()
+
+
+def test_every_finding_is_tested_here():
+    named = {name for name, _ in inspect.getmembers(findings, inspect.isfunction) if name.startswith("state_")}
+    tested = {name for state, _ in EXPECTED for name in state.__code__.co_names if name.startswith("state_")}
+    assert named - tested <= {"state_profile"}
