@@ -57,6 +57,17 @@ def estimate_action_effects(journey: Journey, log: pd.DataFrame, *, level: float
     References:
         DerSimonian and Laird (1986), Meta-analysis in clinical trials, for the variance between actions;
         Morris (1983), Parametric empirical Bayes inference, for the shrinkage.
+
+    Example:
+        >>> day = pd.Timestamp("2026-01-01")
+        >>> rows = [(f"p{i}", "recruited", day) for i in range(40)]
+        >>> rows += [(f"p{i}", "activated", day + pd.Timedelta(days=9)) for i in range(24)]
+        >>> stages = pd.DataFrame(rows, columns=["partner_id", "stage", "entered_at"])
+        >>> journey = Journey(["recruited", "activated"]).fit({"stages": stages}, as_of="2026-06-30")
+        >>> log = pd.DataFrame({"partner_id": [f"p{i}" for i in range(20)], "action": "call", "taken_at": day})
+        >>> estimate_action_effects(journey, log)[["action", "stage", "n", "chance_with", "chance_without"]]
+          action      stage   n  chance_with  chance_without
+        0   call  recruited  20          1.0             0.2
     """
     horizon = journey.horizon_days
     own = journey.spells_[journey.spells_["deal_id"].isna() & journey.spells_["days"].notna()]
@@ -123,6 +134,28 @@ def plan_next_steps(
 
     Raises:
         ValueError: The journey is of another date, or an action names a stage that is not declared.
+
+    Example:
+        >>> one = pd.Index(["p1"], name="partner_id")
+        >>> stages = pd.DataFrame(
+        ...     {"partner_id": one, "stage": "recruited", "entered_at": pd.Timestamp("2026-06-01")}
+        ... )
+        >>> call = {"stages": ["recruited"], "default": ["recruited"], "hours": 0.5, "cost": 20, "channels": ["phone"]}
+        >>> plan = plan_next_steps(
+        ...     pd.DataFrame({"language": ["uk"]}, index=one),
+        ...     pd.DataFrame({"segment": [2]}, index=one),
+        ...     pd.DataFrame({"score": [61.0]}, index=one),
+        ...     Journey(["recruited", "activated"]).fit({"stages": stages}, as_of="2026-06-30"),
+        ...     actions={"welcome_call": call},
+        ...     capacity={"manager_hours": 8, "budget": 100, "due_days": 30},
+        ...     log=pd.DataFrame(columns=["partner_id", "taken_at", "action"]).astype({"taken_at": "datetime64[us]"}),
+        ...     consents=pd.DataFrame(columns=["partner_id", "purpose", "granted", "changed_at"]),
+        ...     preferences=pd.DataFrame(columns=["partner_id", "language", "channels", "topics", "avoid"]),
+        ...     as_of="2026-06-30",
+        ... )
+        >>> plan[["partner_id", "action", "expected_gain", "channel", "language"]]
+          partner_id        action  expected_gain channel language
+        0         p1  welcome_call            NaN   phone       uk
     """
     day = pd.Timestamp(as_of).normalize()
     if f"{day:%Y-%m-%d}" != journey.as_of_:

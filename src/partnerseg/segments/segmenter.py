@@ -441,7 +441,8 @@ def _draw_map(landmarks: np.ndarray, n_neighbors: int, seed: int, *, rounds: int
     """Draw the map with UMAP from exact neighbors, in so many rounds (its own choice if None)."""
     from sklearn.neighbors import NearestNeighbors
 
-    neighbors = int(min(n_neighbors, len(landmarks) - 1))
+    # More than a tenth of the rows would blur small segments.
+    neighbors = int(min(n_neighbors, max(10, len(landmarks) // 10), len(landmarks) - 1))
     finder = NearestNeighbors(n_neighbors=neighbors, algorithm="brute").fit(landmarks)
     distances, indices = finder.kneighbors(landmarks)
     with warnings.catch_warnings():
