@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 PACKAGES = ("numpy", "pandas", "pyarrow", "scikit-learn", "scipy", "umap-learn", "hdbscan", "duckdb", "ibis-framework")
 _ADVISED = 10  # partners of each region that get advice
+_TELLING = 8  # columns of a segment's profile on its page
 _DISPLAY = ("region", "region_name", "regions", "report", "batch", "directory", "sources")
 
 
@@ -250,7 +251,7 @@ def apply_models(models: Models) -> dict[str, pd.DataFrame]:
         "notices": programme.notices,
         "unknown": _list_unknown(programme),
         "experiments": _count_variants(programme.frame("assignments"), features["region"]),
-        "profile": models.segmenter.profile_.reset_index(),
+        "profile": _shorten_profile(models.segmenter, features),
         "factors": models.rating.factors_.reset_index(),
         **_tell_journey(models, features, groups),
         **_tell_effect(models, partners),
@@ -337,6 +338,8 @@ def _plan_steps(models: Models, features: pd.DataFrame, partners: pd.DataFrame) 
 
 def _advise_partners(models: Models, features: pd.DataFrame, partners: pd.DataFrame) -> pd.DataFrame:
     """One row a partner close below the next tier, the closest first: what would lift it, tried out."""
+    from partnerseg.report.findings import state_changes
+
     rating, settings = models.rating, models.params.rating
     thresholds = rating.tier_thresholds_ + settings.hysteresis
     rows = []
@@ -348,6 +351,7 @@ def _advise_partners(models: Models, features: pd.DataFrame, partners: pd.DataFr
         nearest = gaps[gaps > 0].sort_values(kind="stable").reset_index().drop_duplicates("partner_id").head(_ADVISED)
         for partner_id, tier, gap in nearest[["partner_id", "tier", "score"]].itertuples(index=False):
             advice = rating.raise_to(features, partner_id, tier, hysteresis=settings.hysteresis)
+            changes = advice.changes[["feature", "now", "then"]].itertuples(index=False)
             rows.append(
                 {
                     "partner_id": partner_id,
@@ -357,7 +361,7 @@ def _advise_partners(models: Models, features: pd.DataFrame, partners: pd.DataFr
                     "score": advice.score,
                     "points_missing": gap,
                     "reachable": advice.reachable,
-                    "advice": advice.reason,
+                    "advice": state_changes(changes) or advice.reason,
                     "region": partners.loc[partner_id, "region"],
                 }
             )
@@ -390,9 +394,15 @@ def _tell_effect(models: Models, partners: pd.DataFrame) -> dict[str, pd.DataFra
     from partnerseg.programme.sources import as_frames
 
     settings, programme, as_of = models.params.effect, as_frames(models.programme), models.params.programme.as_of
-    options = {"window_days": settings.window_days, "level": settings.interval_level}
+    options = {
+        "window_days": settings.window_days,
+        "level": settings.interval_level,
+        "stages": tuple(settings.conversion),
+    }
     groups = partners[["segment_name"]].fillna("no segment")
-    quarters = [day.strftime("%Y-%m-%d") for day in pd.date_range(end=as_of, periods=8, freq=pd.DateOffset(months=3))]
+    after = pd.Timestamp(models.params.programme.as_of) + pd.Timedelta(days=1)
+    ends = [after - pd.DateOffset(months=months) - pd.Timedelta(days=1) for months in range(21, -1, -3)]
+    quarters = [end.strftime("%Y-%m-%d") for end in ends]
 
     def spread(as_of: str | list[str], by: list[str], **more: object) -> pd.DataFrame:
         whole = summarize_metrics(programme, as_of=as_of, by=by, **options, **more).assign(region="all")
@@ -426,6 +436,17 @@ def _count_moves(partners: pd.DataFrame, names: dict[int, str]) -> pd.DataFrame:
     before = partners["segment_before"].dropna().astype(int)
     matrix = migration_matrix(before, partners["likely_segment"])
     return matrix.rename(index=names, columns=names).reset_index(names="a_year_ago")
+
+
+def _shorten_profile(segmenter: "PartnerSegmenter", features: pd.DataFrame) -> pd.DataFrame:
+    """One row a segment: how large and how stable, and the columns that differ most between segments."""
+    profile = segmenter.profile_
+    numbers = profile.select_dtypes("number").columns.intersection(features.select_dtypes("number").columns)
+    places = features[numbers].rank(pct=True).groupby(segmenter.labels_).mean()
+    telling = places.std().sort_values(ascending=False, kind="stable").index[:_TELLING]
+    words = profile.columns.intersection(["partner_type", "company_size"])
+    columns = ["name", "n", "share", "stability", *words, *telling]
+    return profile[columns].reset_index(drop=True)
 
 
 def _summarize_coverage(features: pd.DataFrame) -> pd.DataFrame:

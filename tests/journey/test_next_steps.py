@@ -290,7 +290,12 @@ def test_the_date_must_be_the_journeys():
 def test_a_stage_that_is_not_declared_is_refused():
     journey = make_journey([("p1", "recruited", START)])
     with pytest.raises(ValueError, match=r"step\.stages: 'elsewhere' must be one of recruited, .*actions\.yaml"):
-        plan_for(journey, make_actions(step={"stages": ["elsewhere"]}))
+        plan_for(journey, make_actions(step={"stages": ["recruited", "elsewhere"]}))
+
+
+def test_actions_of_another_journey_are_left_out():
+    journey = make_journey([("p1", "recruited", START)])
+    assert plan_for(journey, make_actions(step={"stages": ["elsewhere"], "default": ["elsewhere"]})).empty
 
 
 names = st.sampled_from([f"w{number}" for number in range(10)])

@@ -116,7 +116,8 @@ def plan_next_steps(
         segments: Index partner_id with `segment` and, if known, `segment_name`.
         rating: Index partner_id with `score`.
         journey: A journey fitted at `as_of`; partners that travel themselves are planned for, deals are not.
-        actions: An entry for each action: `stages`, `hours`, `cost`, `channels`, `default`, as in actions.yaml.
+        actions: An entry for each action: `stages`, `hours`, `cost`, `channels`, `default`, as in actions.yaml. One
+            without any stage of this journey is left out.
         capacity: `manager_hours`, `budget` and `due_days`, as in the section `plan` of programme.yaml.
         log: The table `actions`. Empty: nothing is known about gains.
         consents: The table `consents`.
@@ -133,7 +134,7 @@ def plan_next_steps(
         `alternative` (the next best step for the partner; missing: none).
 
     Raises:
-        ValueError: The journey is of another date, or an action names a stage that is not declared.
+        ValueError: The journey is of another date, or an action names a stage that is not declared beside one that is.
 
     Example:
         >>> one = pd.Index(["p1"], name="partner_id")
@@ -162,7 +163,7 @@ def plan_next_steps(
         raise ValueError(
             f"as_of == {as_of!r}, must be the journey's, {journey.as_of_!r}: fit it again or pass that date"
         )
-    _check_actions(actions, journey)
+    actions = _find_actions(actions, journey)
     partners = _find_partners(features, journey, consents, day)
     partners = partners.join(preferences.set_index("partner_id")[["language", "channels", "topics", "avoid"]])
     step_value = _value_next_stage(features, partners, journey) if value is None else value.reindex(partners.index)
@@ -269,15 +270,17 @@ def _shrink(estimate: np.ndarray, variance: np.ndarray) -> tuple[np.ndarray, np.
     return mean + kept * (estimate - mean), np.sqrt(kept * variance + (1 - kept) ** 2 / mean_weight.sum())
 
 
-def _check_actions(actions: Mapping[str, Any], journey: Journey) -> None:
-    known = journey.stages + journey.exits
+def _find_actions(actions: Mapping[str, Any], journey: Journey) -> dict[str, Any]:
+    """Return the actions of this journey: those whose stages it has; one with none of them is for another journey."""
+    known = set(journey.stages + journey.exits)
     for name, entry in actions.items():
-        for stage in entry["stages"]:
-            if stage not in known:
-                raise ValueError(
-                    f"{name}.stages: {stage!r} must be one of {', '.join(known)}; edit actions.yaml, "
-                    "or journey.stages in programme.yaml"
-                )
+        unknown = [stage for stage in entry["stages"] if stage not in known]
+        if unknown and len(unknown) < len(entry["stages"]):
+            raise ValueError(
+                f"{name}.stages: {unknown[0]!r} must be one of {', '.join(journey.stages + journey.exits)}; edit "
+                "actions.yaml, or journey.stages in programme.yaml"
+            )
+    return {name: entry for name, entry in actions.items() if known.intersection(entry["stages"])}
 
 
 def _find_partners(features: pd.DataFrame, journey: Journey, consents: pd.DataFrame, day: pd.Timestamp) -> pd.DataFrame:

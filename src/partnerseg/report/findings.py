@@ -4,7 +4,7 @@ The words stand in `language/<code>.yaml`. When a result says nothing, the sente
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pandas as pd
@@ -312,6 +312,23 @@ def state_advice(advice: pd.DataFrame) -> str:
         points=format_value(near["points_missing"].iloc[0], "point"),
         tier=say_name(near["next_tier"].iloc[0]),
     )
+
+
+def state_changes(changes: Iterable[tuple[str, float, float]]) -> str:
+    """State which features change from what to what; empty when none does.
+
+    Args:
+        changes: Feature, value now and value then, one a change.
+
+    Example:
+        >>> state_changes([("trainings_365d", 1.0, 3.0)])
+        'Trainings (365 days) from 1 to 3.'
+    """
+    parts = [
+        say("findings.change", feature=say_name(feature), now=format_number(now), then=format_number(then))
+        for feature, now, then in changes
+    ]
+    return f"{join_words(parts)[:1].upper()}{join_words(parts)[1:]}." if parts else ""
 
 
 def state_rank_intervals(ranks: pd.DataFrame) -> str:

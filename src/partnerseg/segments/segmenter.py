@@ -407,23 +407,25 @@ def _find_segments(
     rng = np.random.default_rng(seed)
     smallest = max(min_share, 10 / len(places))  # five members in a half
     shares = [smallest * factor for factor in COARSER if factor == 1 or smallest * factor <= 0.5]
-    found = [_find_dense(places, share) for share in shares]
-    agreements: list[list[float]] = [[] for _ in shares]
-    repeats: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in shares]
+    levels = [(share, method) for share in shares for method in ("leaf", "eom")]
+    found = [_find_dense(places, *level) for level in levels]
+    agreements: list[list[float]] = [[] for _ in levels]
+    repeats: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in levels]
     for _ in range(HALVINGS):
         rows = rng.permutation(len(landmarks))[:HALVED_ROWS]
         for half in (np.sort(rows[: len(rows) // 2]), np.sort(rows[len(rows) // 2 :])):
             drawn = _draw_map(landmarks[half], n_neighbors, seed, rounds=HALF_ROUNDS)
-            for level, share in enumerate(shares):
-                homes = _find_dense(drawn, share)
-                several = homes.max() > 0 and found[level].max() > 0
+            for place, level in enumerate(levels):
+                homes = _find_dense(drawn, *level)
+                several = homes.max() > 0 and found[place].max() > 0
                 assigned = _vote(landmarks[half], homes, landmarks[rows]) if several else np.zeros(len(rows), dtype=int)
-                whole = _vote(landmarks, found[level], landmarks[rows]) if several else assigned
-                repeats[level].append((rows, assigned))
-                agreements[level].append(adjusted_rand_score(whole, assigned) if several else 0.0)
+                whole = _vote(landmarks, found[place], landmarks[rows]) if several else assigned
+                repeats[place].append((rows, assigned))
+                agreements[place].append(adjusted_rand_score(whole, assigned) if several else 0.0)
     agreement = np.mean(agreements, axis=1)
-    level = int(np.flatnonzero(agreement >= agreement.max() - AGREEMENT_SLACK)[0])
-    return found[level], repeats[level]
+    good = np.flatnonzero(agreement >= agreement.max() - AGREEMENT_SLACK)
+    best = max(good, key=lambda place: (found[place].max(), agreement[place]))
+    return found[best], repeats[best]
 
 
 def _vote(landmarks: np.ndarray, homes: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -460,12 +462,17 @@ def _draw_map(landmarks: np.ndarray, n_neighbors: int, seed: int, *, rounds: int
         return np.asarray(drawer.fit_transform(landmarks), dtype=np.float64)
 
 
-def _find_dense(places: np.ndarray, share: float) -> np.ndarray:
+def _find_dense(places: np.ndarray, share: float, method: str) -> np.ndarray:
     """Find the dense places of the map with HDBSCAN; -1 is background."""
     import hdbscan
 
     smallest = max(5, int(np.ceil(share * len(places))))
-    finder = hdbscan.HDBSCAN(min_cluster_size=smallest, min_samples=min(CORE_NEIGHBORS, smallest), core_dist_n_jobs=1)
+    finder = hdbscan.HDBSCAN(
+        min_cluster_size=smallest,
+        min_samples=min(CORE_NEIGHBORS, smallest),
+        cluster_selection_method=method,
+        core_dist_n_jobs=1,
+    )
     return finder.fit_predict(np.ascontiguousarray(places))
 
 

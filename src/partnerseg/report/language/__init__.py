@@ -1,6 +1,7 @@
 """Sentences and number formats of a page's language; one catalog a language."""
 
 import math
+import re
 from collections.abc import Iterable
 from datetime import date
 from functools import cache
@@ -72,12 +73,15 @@ def say_name(name: object, *, language: str = "en") -> str:
     """Say a column, factor, stage or metric in words: the catalog's, otherwise the name without underscores.
 
     Example:
-        >>> say_name("sales_volume")
-        'sales volume'
+        >>> say_name("sales_volume"), say_name("touches_90d")
+        ('sales volume', 'contacts (90 days)')
     """
     if _is_missing(name):
         return MISSING
-    return str(load_language(language)["names"].get(str(name), str(name).replace("_", " ")))
+    names = load_language(language)["names"]
+    if str(name) not in names and (window := re.fullmatch(r"(.+)_(\d+)d", str(name))):
+        return say("window", language=language, name=say_name(window[1], language=language), days=window[2])
+    return str(names.get(str(name), str(name).replace("_", " ")))
 
 
 def join_words(words: Iterable[str], *, language: str = "en") -> str:

@@ -1,0 +1,395 @@
+"""Hand-worked numbers for every family, and what is missing when."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from partnerseg.features.build import build_features
+from partnerseg.features.catalogue import FEATURES
+
+AS_OF = "2026-06-30"
+
+
+def times(values) -> pd.DatetimeIndex:
+    return pd.to_datetime(values, format="ISO8601")
+
+
+def day(text: str) -> pd.Timestamp:
+    return pd.Timestamp(text)
+
+
+def partners(*ids: str, **columns) -> pd.DataFrame:
+    return pd.DataFrame({"partner_id": list(ids), **columns})
+
+
+def sales(*rows: tuple, **columns) -> pd.DataFrame:
+    """Rows of (partner_id, sold_at, amount); a negative amount is a return."""
+    frame = pd.DataFrame(rows, columns=["partner_id", "sold_at", "amount"])
+    frame["sale_id"] = [f"s{place}" for place in range(len(frame))]
+    frame["sold_at"] = times(frame["sold_at"])
+    frame["currency"] = "EUR"
+    frame["is_return"] = frame["amount"] < 0
+    return frame.assign(**columns)
+
+
+def touches(*rows: tuple) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=["partner_id", "touched_at", "channel", "action"])
+    frame["touch_id"] = [f"t{place}" for place in range(len(frame))]
+    frame["touched_at"] = times(frame["touched_at"])
+    return frame
+
+
+def build(as_of=AS_OF, **tables) -> pd.DataFrame:
+    return build_features({"partners": partners("a", "b"), **tables}, as_of)
+
+
+SALES = sales(
+    ("a", "2026-06-30 23:59", 100.0),
+    ("a", "2026-06-01 00:00", 60.0),  # first moment of the 30 days
+    ("a", "2026-05-31 23:59", 40.0),  # last moment before them
+    ("a", "2026-06-10", -30.0),
+    ("a", "2026-04-02 00:00", 200.0),  # first moment of the 90 days
+    ("a", "2026-04-01 23:59", 400.0),
+    ("a", "2025-07-01 00:00", 1000.0),  # first moment of the 365 days
+    ("a", "2025-06-30 23:59", 5000.0),
+    ("a", "2024-07-01 00:00", 2000.0),  # first day of the 365 days before
+    discount=[0.1, 0.2, 0.3, np.nan, 0.0, np.nan, 0.4, 0.9, 0.9],
+    product=["p", "q", "p", "z", "r", "p", None, "old", "old"],
+)
+
+
+def test_sales_volume_by_hand():
+    a = build(sales=SALES).loc["a"]
+    assert a["monetary_value_30d"] == 100 + 60 - 30
+    assert a["monetary_value_90d"] == 100 + 60 - 30 + 40 + 200
+    assert a["monetary_value_365d"] == 100 + 60 - 30 + 40 + 200 + 400 + 1000
+    assert (a["frequency_30d"], a["frequency_90d"], a["frequency_365d"]) == (2, 4, 6)
+    assert a["average_order_value_365d"] == 1800 / 6
+    assert a["return_rate_365d"] == 1 / 6
+    assert a["discount_365d"] == pytest.approx((0.1 + 0.2 + 0.3 + 0.0 + 0.4) / 5, abs=1e-15)
+    assert a["products_365d"] == 3  # p, q, r: z was only returned
+    assert a["recency_days"] == 0
+    assert a["first_sale_days"] == 729
+
+
+def test_growth_compares_with_the_window_before():
+    a = build(sales=SALES).loc["a"]
+    # 365 days: 1770 against 5000 + 2000; 90 days: 370 against 400.
+    assert a["revenue_growth_365d"] == pytest.approx(1770 / 7000 - 1, abs=1e-15)
+    assert a["revenue_growth_90d"] == pytest.approx(370 / 400 - 1, abs=1e-15)
+
+
+def test_growth_is_unknown_when_sales_do_not_reach_back():
+    recent = SALES[SALES["sold_at"] > day("2025-07-01")]
+    a = build(sales=recent).loc["a"]
+    assert np.isnan(a["revenue_growth_365d"])
+    assert np.isnan(a["revenue_growth_90d"])  # the oldest row is of 1 April, the window before begins on 2 January
+    assert np.isnan(build(sales=SALES).loc["b", "revenue_growth_90d"])  # no revenue before
+
+
+def test_stability_by_hand():
+    # Months from the first sale on, November to June: 100, 0, 0, 300, 0, 200, 0, 0; mean 75, mean square 17500.
+    frame = sales(
+        ("a", "2025-11-03", 100.0), ("a", "2026-02-10", 300.0), ("a", "2026-04-10", 120.0), ("a", "2026-04-20", 80.0)
+    )
+    a = build(sales=frame).loc["a"]
+    assert a["active_months_365d"] == 3
+    assert a["monthly_variation_365d"] == pytest.approx(np.sqrt(17500 - 75**2) / 75, rel=1e-14)
+    assert a["longest_gap_days_365d"] == 99  # 3 November to 10 February
+    assert a["recency_days"] == 71
+    # Two months with sales are too few; months that are not over do not count.
+    assert np.isnan(build(sales=frame, as_of="2026-04-25").loc["a", "monthly_variation_365d"])
+    assert build(sales=frame, as_of="2026-04-25").loc["a", "active_months_365d"] == 2
+
+
+def test_months_before_the_first_sale_do_not_count_but_quiet_months_after_it_do():
+    steady = sales(*[("a", f"2026-{month:02d}-15", 50.0) for month in (3, 4, 5, 6)], ("b", "2025-01-01", 1.0),
+                   *[("b", f"2026-{month:02d}-15", 50.0) for month in (3, 4, 5, 6)])  # fmt: skip
+    found = build(sales=steady)["monthly_variation_365d"]
+    assert found["a"] == 0
+    assert found["b"] == pytest.approx(np.sqrt(4 * 2500 / 12 - (200 / 12) ** 2) / (200 / 12), rel=1e-14)
+
+
+def test_gap_needs_two_days_in_the_window():
+    frame = sales(("a", "2025-06-30", 1.0), ("a", "2026-01-01", 1.0), ("a", "2026-01-01 12:00", 1.0))
+    assert np.isnan(build(sales=frame).loc["a", "longest_gap_days_365d"])
+
+
+def test_customers_by_hand():
+    frame = sales(
+        ("a", "2024-01-01", 10.0),
+        ("a", "2025-08-01", 30.0),
+        ("a", "2026-06-01", 20.0),
+        ("a", "2026-06-02", 50.0),
+        ("a", "2025-12-01", 100.0),
+        ("a", "2025-12-02", -100.0),
+        ("a", "2026-05-01", 7.0),
+        customer_id=["old", "x", "x", "new", "old", "gone", None],
+    )
+    a = build(sales=frame).loc["a"]
+    assert a["customers_90d"] == 2  # x, new
+    assert a["customers_365d"] == 3  # x, new, old; gone only returned
+    assert a["new_customers_90d"] == 1  # new
+    assert a["new_customers_365d"] == 2  # x, new
+    assert a["repeat_rate_365d"] == 1 / 3  # x
+    assert a["top_customer_share_365d"] == 100 / 200
+
+
+def test_geography_by_hand():
+    frame = sales(
+        ("a", "2026-06-01", 100.0),
+        ("a", "2026-06-02", 60.0),
+        ("a", "2026-06-03", 40.0),
+        ("b", "2026-06-03", 40.0),
+        country=["SE", "NO", "NO", "DK"],
+    )
+    found = build(sales=frame)
+    assert found["countries_365d"].tolist() == [2, 1]
+    assert found["effective_countries_365d"].tolist() == pytest.approx([2, 1], abs=1e-11)
+
+
+def test_engagement_by_hand():
+    frame = touches(
+        ("a", "2026-06-30", "email", "sent"),
+        ("a", "2026-06-20", "email", "sent"),
+        ("a", "2026-06-21", "email", "opened"),
+        ("a", "2026-04-20", "email", "sent"),
+        ("a", "2026-01-20", "email", "sent"),
+        ("a", "2026-01-21", "email", "replied"),
+        ("a", "2026-01-22", "webinar", "attended"),
+        ("a", "2026-05-22", "portal", "visited"),
+        ("a", "2026-05-23", "phone", "called"),
+        ("b", "2026-05-23", "email", "replied"),
+    )
+    found = build(touches=frame)
+    a = found.loc["a"]
+    assert (a["touches_30d"], a["touches_90d"], a["touches_365d"]) == (3, 6, 9)
+    assert a["reply_rate_90d"] == 0
+    assert a["reply_rate_365d"] == 1 / 4
+    assert a["open_rate_365d"] == 1 / 4
+    assert a["attendances_365d"] == 1
+    assert a["visits_90d"] == 1
+    assert (a["conversations_90d"], a["conversations_365d"]) == (1, 1)
+    assert a["channels_365d"] == 4
+    assert [a[f"{name}_touches_365d"] for name in ("email", "phone", "event", "portal")] == [6, 1, 1, 1]
+    assert a["contact_recency_days"] == 0
+    assert a["response_recency_days"] == 9
+    assert np.isnan(found.loc["b", "reply_rate_365d"])  # nothing was sent
+
+
+def test_rates_do_not_exceed_one():
+    frame = touches(("a", "2026-06-01", "email", "sent"), *[("a", "2026-06-02", "email", "replied")] * 3)
+    assert build(touches=frame).loc["a", "reply_rate_90d"] == 1
+
+
+def trainings() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "partner_id": ["a"] * 5,
+            "completed_at": times(["2026-05-01", "2025-09-01", "2024-01-01", "2025-01-01", "2026-01-01"]),
+            "course": ["c1", "c2", "c1", "c3", "c4"],
+            "kind": ["certification", "course", "certification", "certification", "certification"],
+            "specialization": ["cloud", "cloud", "cloud", "cloud", "security"],
+            "score": [80.0, 90.5, 10.0, 20.0, np.nan],
+            "expires_at": times(["2027-05-01", None, "2025-01-01", "2026-06-30", None]),
+        }
+    )
+
+
+def test_training_by_hand():
+    found = build(partners=partners("a", "b", specialization=["cloud", None]), trainings=trainings())
+    a = found.loc["a"]
+    assert (a["trainings_90d"], a["trainings_365d"]) == (1, 3)
+    assert a["training_score_365d"] == (80 + 90.5) / 2
+    assert a["certificates_in_force"] == 2  # c1 until 2027, c4 without end; c3 ended on the day
+    assert a["specialized_trainings_365d"] == 2
+    assert np.isnan(found.loc["b", "specialized_trainings_365d"])
+    assert found.loc["b", "trainings_365d"] == 0
+
+
+def test_a_certificate_counts_once_and_until_it_expires():
+    before = build(trainings=trainings(), as_of="2026-06-29").loc["a", "certificates_in_force"]
+    assert before == 3  # c1 was renewed and counts once; c3 still holds
+
+
+def tickets() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "ticket_id": list("12345"),
+            "partner_id": ["a"] * 5,
+            "opened_at": times(["2026-06-01", "2026-01-01", "2026-06-29", "2024-01-01", "2026-02-01"]),
+            "resolved_at": times(["2026-06-01 12:00", "2026-01-02 12:00", "2026-07-05", "2024-01-09", None]),
+            "kind": ["support", "task", "support", "support", "complaint"],
+            "on_time": pd.array([True, False, True, True, None], dtype="boolean"),
+            "quality": [90.0, 70.0, 10.0, 10.0, np.nan],
+            "csat": [5.0, np.nan, 1.0, 1.0, 2.0],
+        }
+    )
+
+
+def test_service_by_hand():
+    a = build(tickets=tickets()).loc["a"]
+    assert (a["tickets_90d"], a["tickets_365d"]) == (2, 4)
+    assert a["resolution_hours_365d"] == (12 + 36) / 2
+    assert a["on_time_rate_365d"] == 1 / 2
+    assert a["task_quality_365d"] == 80
+    assert a["ticket_csat_365d"] == (5 + 2) / 2
+    assert a["complaints_365d"] == 1
+
+
+def test_an_outcome_is_unknown_before_the_ticket_is_resolved():
+    a = build(tickets=tickets(), as_of="2026-07-05").loc["a"]
+    assert a["resolution_hours_365d"] == (12 + 36 + 6 * 24) / 3
+    assert a["ticket_csat_365d"] == (5 + 2 + 1) / 3
+
+
+def feedback() -> pd.DataFrame:
+    rows = [("nps", "partner", 10), ("nps", "partner", 9), ("nps", "partner", 8), ("nps", "partner", 6),
+            ("nps", "customer", 0), ("nps", "customer", 7), ("review", "customer", 4), ("review", "customer", 1.5),
+            ("complaint", "partner", np.nan), ("csat", "partner", 3)]  # fmt: skip
+    frame = pd.DataFrame(rows, columns=["kind", "given_by", "score"])
+    return frame.assign(
+        feedback_id=[f"f{place}" for place in range(len(frame))], partner_id="a", given_at=day("2026-03-01")
+    )
+
+
+def test_feedback_by_hand():
+    found = build(feedback=feedback())
+    a = found.loc["a"]
+    assert a["partner_nps_365d"] == 100 * (2 - 1) / 4
+    assert a["customer_nps_365d"] == 100 * (0 - 1) / 2
+    assert a["review_score_365d"] == 2.75
+    assert a["feedback_365d"] == 9
+    assert a["complaints_365d"] == 1
+    assert found.loc["b", "complaints_365d"] == 0
+    assert np.isnan(found.loc["b", "partner_nps_365d"])
+
+
+def test_complaints_are_added_over_tickets_and_feedback():
+    assert build(feedback=feedback(), tickets=tickets()).loc["a", "complaints_365d"] == 2
+
+
+def test_assessments_by_hand():
+    frame = pd.DataFrame(
+        [
+            ("a", "2026-01-01", "teamwork", 20.0, "manager"),
+            ("a", "2026-02-01", "teamwork", 60.0, "manager"),
+            ("a", "2023-02-01", "teamwork", 100.0, "self"),
+            ("a", "2026-03-01", "teamwork", 50.0, "system"),
+            ("a", "2026-03-01", "strategic_planning", 33.3, "audit"),
+        ],
+        columns=["partner_id", "assessed_at", "factor", "score", "assessor"],
+    ).assign(assessed_at=lambda frame: times(frame["assessed_at"]))
+    found = build(assessments=frame)
+    a = found.loc["a"]
+    assert a["assessed_teamwork"] == pytest.approx((60 * 0.7 + 100 * 0.4 + 50 * 1.0) / 2.1, abs=1e-12)
+    assert a["assessed_strategic_planning"] == pytest.approx(33.3, abs=1e-12)
+    assert np.isnan(a["assessed_marketing_strategy"])
+    assert np.isnan(found.loc["b", "assessed_teamwork"])
+
+
+def test_profile_by_hand():
+    found = build_features(
+        {
+            "partners": partners(
+                "b", "a", "c", "later",
+                joined_at=times(["2026-06-30 15:00", "2025-06-30", None, "2026-07-01"]),
+                region=["north", "Київ", None, "north"],
+                declared_potential=[np.nan, 5000.0, np.nan, np.nan],
+            ),
+            "preferences": pd.DataFrame({
+                "partner_id": ["a", "b"], "channels": ["email; phone;", None], "topics": [None, None], "avoid": ["", "x"]
+            }),
+        },
+        AS_OF,
+    )  # fmt: skip
+    assert found.index.tolist() == ["a", "b", "c"]
+    assert found.index.name == "partner_id"
+    assert found["tenure_days"].tolist()[:2] == [365, 0]
+    assert np.isnan(found.loc["c", "tenure_days"])
+    assert found["region"].tolist()[:2] == ["Київ", "north"]
+    assert found["region"].isna().tolist() == [False, False, True]
+    assert found["declared_potential"].tolist()[0] == 5000
+    assert found["preferred_channels"].tolist() == [2, 0, 0]
+    assert found["avoided"].tolist() == [0, 1, 0]
+    assert found["preferred_topics"].isna().all()
+
+
+def test_absent_and_empty_tables_are_unknown_and_not_zero():
+    for tables in ({}, {"sales": SALES.iloc[:0]}, {"sales": SALES[SALES["sold_at"] > AS_OF]}):
+        found = build_features({"partners": partners("a", "b"), **tables}, "2026-05-31")
+        assert found[list(FEATURES)].isna().all().all()
+
+
+def test_a_partner_without_events_has_zero_counts_and_missing_rates():
+    b = build(sales=SALES).loc["b"]
+    for name in ("monetary_value_365d", "frequency_30d", "products_365d", "active_months_365d"):
+        assert b[name] == 0
+    for name in ("return_rate_365d", "discount_365d", "average_order_value_365d", "recency_days"):
+        assert np.isnan(b[name])
+
+
+def test_an_optional_column_that_nobody_fills_is_unknown():
+    found = build(sales=SALES)  # without customer_id and country
+    for name in ("customers_365d", "new_customers_90d", "repeat_rate_365d", "countries_365d"):
+        assert found[name].isna().all()
+    known = build(sales=SALES.assign(customer_id=[None] * 8 + ["x"]))
+    assert known["customers_365d"].isna().tolist() == [True, False]  # a sold, to whom is not known; b did not sell
+    assert known.loc["b", "customers_365d"] == 0
+
+
+def test_withdrawn_consent_hides_behavior_and_nothing_else():
+    consents = pd.DataFrame(
+        [
+            ("a", "analytics", True, "2026-01-01", None),
+            ("a", "analytics", False, "2026-05-01", None),
+            ("b", "analytics", False, "2026-05-01", None),
+            ("b", "analytics", True, "2026-05-01 10:00", None),
+            ("c", "analytics", False, "2026-05-01", "2026-06-15"),
+            ("d", "marketing", False, "2026-05-01", None),
+        ],
+        columns=["partner_id", "purpose", "granted", "changed_at", "arrived_at"],
+    ).assign(
+        changed_at=lambda frame: times(frame["changed_at"]),
+        arrived_at=lambda frame: times(frame["arrived_at"]),
+    )
+    tables = {
+        "partners": partners("a", "b", "c", "d", joined_at=day("2025-01-01")),
+        "consents": consents,
+        "sales": SALES,
+    }
+    found = build_features(tables, ["2026-04-30", "2026-05-31", "2026-06-30"])["frequency_365d"].isna().unstack()
+    assert found.loc["2026-04-30"].tolist() == [False, False, False, False]
+    assert found.loc["2026-05-31"].tolist() == [True, False, False, False]
+    assert found.loc["2026-06-30"].tolist() == [True, False, True, False]
+    a = build_features(tables, AS_OF).loc["a"]
+    assert a["tenure_days"] == 545
+    assert a[[name for name, feature in FEATURES.items() if feature.family != "profile"]].isna().all()
+
+
+def test_a_withdrawal_wins_over_a_grant_at_the_same_moment():
+    consents = pd.DataFrame({"partner_id": "a", "purpose": "analytics", "granted": [False, True],
+                             "changed_at": day("2026-05-01")})  # fmt: skip
+    for order in ([0, 1], [1, 0]):
+        assert np.isnan(build(sales=SALES, consents=consents.iloc[order]).loc["a", "frequency_365d"])
+
+
+@pytest.mark.parametrize("wrong", ["2026-02-30", "2026-06-30 12:00", "soon", "", None])
+def test_a_wrong_day_is_refused(wrong):
+    with pytest.raises(ValueError, match="must be a day such as '2026-06-30'"):
+        build(as_of=[wrong])
+
+
+def test_no_day_is_refused():
+    with pytest.raises(ValueError, match="at least one day"):
+        build(as_of=[])
+
+
+def test_a_partner_that_stands_there_twice_is_refused():
+    with pytest.raises(ValueError, match="partner_id 'a' stands there twice"):
+        build_features({"partners": partners("a", "a")}, AS_OF)
+
+
+def test_no_partners_give_no_rows():
+    assert build_features({}, AS_OF).shape == (0, len(FEATURES) + 7)
+    assert build_features({}, [AS_OF]).index.names == ["as_of", "partner_id"]
