@@ -1,9 +1,9 @@
-# make run | test | lab | lint | lock. Needs Python 3.11-3.13 with venv and pip, make and git.
+# make run | test | lab | notebooks | lint | lock. Needs Python 3.11-3.13 with venv and pip, make and git.
 PYTHON ?= python3
 BIN := .venv/bin
 SAMPLE := data/raw/sample/partners.csv
 
-.PHONY: run test lab lint lock clean
+.PHONY: run test lab notebooks lint lock clean
 
 run: .venv/installed $(SAMPLE)
 	@$(BIN)/partnerseg run --params params
@@ -13,6 +13,10 @@ test: .venv/installed $(SAMPLE)
 
 lab: .venv/installed $(SAMPLE)
 	@$(BIN)/jupyter lab notebooks
+
+# Store anew the outputs that the notebooks' tests compare.
+notebooks: .venv/installed $(SAMPLE)
+	@$(BIN)/python tests/refresh_notebooks.py
 
 lint: .venv/installed
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -75,7 +75,7 @@ def test_manifest_names_every_file_and_no_machine(published):
     text = json.dumps(content)
     assert sys.prefix not in text and str(published.parent) not in text and str(tiny.REPOSITORY) not in text
     assert content["seeds"] == {"rating.random_state": 0, "segments.random_state": 0}
-    assert {"package", "environment", "parameters", "notebooks", "models"} <= set(content)
+    assert {"inputs", "package", "environment", "parameters", "notebooks", "models"} <= set(content)
 
 
 def test_two_programmes_that_are_equal_give_equal_bytes(published, tmp_path, monkeypatch):

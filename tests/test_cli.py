@@ -74,7 +74,8 @@ def test_ctrl_c_stops_at_once_and_leaves_no_process(tmp_path):
         text=True,
         cwd=tiny.REPOSITORY,
     )
-    assert "page 1 of 2" in run.stderr.readline()
+    while "page 1 of 2" not in (line := run.stderr.readline()):
+        assert line, "it ended before its first page"
     run.send_signal(signal.SIGINT)
     assert run.wait(timeout=20) == 130
     told = run.stderr.read()

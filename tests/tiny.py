@@ -6,6 +6,7 @@ As a program it is the command `partnerseg` with such models: `python -m tests.t
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pandas as pd
@@ -25,6 +26,7 @@ class TinyModels:
 
     def __init__(self, params):
         self.params = params
+        self.programme = SimpleNamespace(key="tiny inputs")
         self.frame = pd.DataFrame(
             {
                 "name": ["=HYPERLINK(1)", "Львів Плюс", "Cold & Sons"],

@@ -60,12 +60,14 @@ class Plan:
 
     def __init__(self, params: Params, codes: Sequence[str], reports: Path) -> None:
         from partnerseg.programme_pass import models_key
+        from partnerseg.report.language import say
 
         self.params, self.codes, self.reports = params, codes, reports
         self.as_of = params.programme.as_of
         self.models = models_key(params)
         self.by_region = {code: load_params(params.directory, region=code, as_of=self.as_of) for code in codes}
-        self.names = {code: self.by_region[code].region_name or code for code in codes}
+        whole = say("page.whole", language=params.report.language)
+        self.names = {code: whole if code == "all" else self.by_region[code].region_name or code for code in codes}
         self.notebooks = sorted(params.batch.notebooks_dir.glob("*.ipynb"))
         if not self.notebooks:
             raise BatchError(f"{params.batch.notebooks_dir}: there are no notebooks (*.ipynb); set batch.notebooks_dir")
@@ -201,14 +203,16 @@ def run(
     if jobs < 1:
         raise BatchError(f"jobs is {jobs}, must be at least 1")
     codes = _choose_regions(params, regions)
+    telling = _Progress(progress)
     with edition.lock_edition(reports, params.programme.as_of):
+        telling.say("reading the sources, comparing with the published edition")
         plan = Plan(params, codes, reports)
         index = reports / plan.as_of / "index.html"
         published = edition.read_manifest(index.parent)
         complete = published.get("key") == plan.key and not published["failed"]
         if complete and edition.is_intact(index.parent, published["outputs"]):
             return RunResult(index, (), ())
-        return _make_edition(plan, jobs, _Progress(progress))
+        return _make_edition(plan, jobs, telling)
 
 
 def _make_edition(plan: Plan, jobs: int, progress: "_Progress") -> RunResult:
@@ -242,6 +246,7 @@ def _make_edition(plan: Plan, jobs: int, progress: "_Progress") -> RunResult:
             "programme": plan.params.programme.name,
             "as_of": plan.as_of,
             **plan.common,
+            "inputs": models.programme.key,
             "parameters": plan.parameters,
             "notebooks": plan.notebook_hashes,
             "seeds": {name: value for name, value in _flatten(plan.params.to_dict()).items() if "random_state" in name},

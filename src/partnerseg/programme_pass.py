@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from partnerseg.segments.segmenter import PartnerSegmenter
 
 PACKAGES = ("numpy", "pandas", "pyarrow", "scikit-learn", "scipy", "umap-learn", "hdbscan", "duckdb", "ibis-framework")
+FROZEN = "PARTNERSEG_FROZEN"  # set in the environment of a region's pages: models are loaded, never fitted
 _ADVISED = 10  # partners of each region that get advice
 _TELLING = 8  # columns of a segment's profile on its page
 _DISPLAY = ("region", "region_name", "regions", "report", "batch", "directory", "sources")
@@ -47,7 +48,7 @@ class Models:
         Args:
             name: One of `tables`.
             region: A region in place of `params.region`.
-            every: True for the rows of every region and of `all`, told apart by the column region.
+            every: True for the rows of every region and of `all`, told apart by the region's name in the column region.
 
         Raises:
             KeyError: There is no such table.
@@ -57,8 +58,11 @@ class Models:
             raise KeyError(f"there is no table {name!r}; there are {', '.join(self.tables)}")
         frame = pd.read_parquet(path)
         region = region or self.params.region
-        if every or "region" not in frame:
+        if "region" not in frame:
             return frame
+        if every:
+            names = {own.code: own.name for own in self.params.regions}
+            return frame.assign(region=frame["region"].map(lambda code: names.get(code, code)))
         if frame.index.name == "partner_id":
             return frame if region == "all" else frame[frame["region"] == region]
         return frame[frame["region"] == region].reset_index(drop=True)
@@ -148,6 +152,7 @@ def open_models(
     Raises:
         ParamsError: The parameters are refused.
         SourceError: A source cannot be read or used.
+        RuntimeError: A batch makes a region's page and the models that it froze no longer fit.
     """
     from partnerseg.params import load_params
 
@@ -157,6 +162,11 @@ def open_models(
     processed = params.programme.data_dir / "processed"
     directory = processed / f"models-{params.programme.as_of}-{key[:12]}"
     if not (directory / "complete.json").is_file():
+        if FROZEN in os.environ:
+            raise RuntimeError(
+                "the data, the parameters or the package changed while the edition was being made: run it again "
+                "(a region's page applies the models of the programme pass and never fits its own)"
+            )
         directory.mkdir(parents=True, exist_ok=True)
         with _hold(processed / f".{directory.name}.lock"):
             _fit_steps(params, directory, progress)
@@ -376,7 +386,8 @@ def _tell_journey(models: Models, features: pd.DataFrame, groups: dict[str, pd.I
     def spread(table: pd.DataFrame, by_region: pd.DataFrame) -> pd.DataFrame:
         return pd.concat([table, by_region], ignore_index=True).rename(columns={"group": "region"})
 
-    worth = features["monetary_value_365d"]
+    deals = journey.current_["deal_id"].notna().any()
+    worth = features["average_order_value_365d" if deals else "monetary_value_365d"]
     waits = [journey.bottlenecks(worth.loc[rows]).assign(region=code) for code, rows in groups.items()]
     current = journey.current_.assign(region=journey.current_["partner_id"].map(region))
     return {
@@ -402,7 +413,8 @@ def _tell_effect(models: Models, partners: pd.DataFrame) -> dict[str, pd.DataFra
     groups = partners[["segment_name"]].fillna("no segment")
     after = pd.Timestamp(models.params.programme.as_of) + pd.Timedelta(days=1)
     ends = [after - pd.DateOffset(months=months) - pd.Timedelta(days=1) for months in range(21, -1, -3)]
-    quarters = [end.strftime("%Y-%m-%d") for end in ends]
+    first = programme["sales"]["sold_at"].min() + pd.Timedelta(days=settings.window_days - 31)
+    quarters = [end.strftime("%Y-%m-%d") for end in ends if first <= end]  # a window must lie within what is known
 
     def spread(as_of: str | list[str], by: list[str], **more: object) -> pd.DataFrame:
         whole = summarize_metrics(programme, as_of=as_of, by=by, **options, **more).assign(region="all")

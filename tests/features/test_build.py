@@ -298,7 +298,7 @@ def test_profile_by_hand():
                 declared_potential=[np.nan, 5000.0, np.nan, np.nan],
             ),
             "preferences": pd.DataFrame({
-                "partner_id": ["a", "b"], "channels": ["email; phone;", None], "topics": [None, None], "avoid": ["", "x"]
+                "partner_id": ["a", "b"], "channels": ["email; phone;", None], "topics": None, "avoid": ["", "x"]
             }),
         },
         AS_OF,
@@ -358,7 +358,7 @@ def test_withdrawn_consent_hides_behavior_and_nothing_else():
         "consents": consents,
         "sales": SALES,
     }
-    found = build_features(tables, ["2026-04-30", "2026-05-31", "2026-06-30"])["frequency_365d"].isna().unstack()
+    found = build_features(tables, ["2026-04-30", "2026-05-31", "2026-06-30"])["frequency_365d"].isna()
     assert found.loc["2026-04-30"].tolist() == [False, False, False, False]
     assert found.loc["2026-05-31"].tolist() == [True, False, False, False]
     assert found.loc["2026-06-30"].tolist() == [True, False, True, False]

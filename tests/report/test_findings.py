@@ -80,7 +80,7 @@ EXPECTED = [
     ),
     (
         lambda: findings.state_bottlenecks(f.BOTTLENECKS, currency="EUR"),
-        "Most money waits at onboarded: EUR 1.23 million this year, with 54 waiting there, "
+        "Most money waits at onboarded: EUR 1.23 million, with 54 waiting there, "
         "half of them for 64 days or more.",
     ),
     (

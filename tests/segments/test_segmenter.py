@@ -11,11 +11,17 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from partnerseg.segments.segmenter import PartnerSegmenter
 
-CENTERS = {"orders": (60, 8, 20), "order_value": (100, 5000, 900), "countries": (1, 6, 3), "visits": (4, 9, 25)}
+CENTERS = {
+    "orders": (60, 8, 20),
+    "order_value": (100, 5000, 900),
+    "countries": (1, 6, 1),
+    "visits": (4, 4, 40),
+    "trainings": (2, 20, 20),
+}
 
 
 def plant(rows: int = 240, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
-    """Three segments of 50, 30 and 20% in four skewed numbers, two columns of noise and a text; 3% gaps."""
+    """Three segments of 50, 30 and 20% in five skewed numbers, two columns of noise and a text; 3% gaps."""
     rng = np.random.default_rng(seed)
     truth = np.repeat([0, 1, 2], [rows // 2, rows * 3 // 10, rows - rows // 2 - rows * 3 // 10])
     frame = pd.DataFrame(
@@ -182,12 +188,12 @@ def test_a_loaded_model_is_the_same_and_needs_no_map_maker(planted, fitted, tmp_
         "folder = sys.argv[1]\n"
         "segmenter = PartnerSegmenter.load(folder + '/segments')\n"
         "features = pd.read_parquet(folder + '/features.parquet')\n"
-        "result = segmenter.predict_proba(features).set_axis(list('abc'), axis=1)\n"
+        "result = segmenter.predict_proba(features).rename(columns=str)\n"
         "result.join(segmenter.transform(features)).to_parquet(folder + '/result.parquet')\n"
         "assert not {'umap', 'hdbscan', 'numba'} & set(sys.modules), 'map maker imported'\n"
     )
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True)
-    expected = fitted.predict_proba(frame).set_axis(list("abc"), axis=1).join(fitted.transform(frame))
+    expected = fitted.predict_proba(frame).rename(columns=str).join(fitted.transform(frame))
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "result.parquet"), expected, check_exact=True)
     loaded = PartnerSegmenter.load(tmp_path / "segments")
     assert loaded.evidence_ == fitted.evidence_
@@ -222,9 +228,9 @@ def test_landmarks_stand_for_many_rows(monkeypatch, planted):
 def test_asks_first_for_what_tells_segments_apart(planted, fitted):
     partner = planted[0].iloc[[0]].copy()
     partner[["order_value", "score", "partner_type"]] = np.nan
-    partner[["orders", "countries", "visits"]] = np.nan
+    partner[["orders", "countries", "visits", "trainings"]] = np.nan
     gains = fitted.fields_to_ask(partner)
-    assert set(gains.index) == {"order_value", "score", "partner_type", "orders", "countries", "visits"}
+    assert set(gains.index) == {"order_value", "score", "partner_type", "orders", "countries", "visits", "trainings"}
     assert gains["order_value"] > 10 * gains["score"]
     assert gains.index[-1] == "score"
     assert (gains >= 0).all()

@@ -11,7 +11,6 @@ from partnerseg.features.catalogue import FEATURES
 from partnerseg.features.events import SOURCES
 from partnerseg.features.windows import NO_KEY, Events, Level, Timeline, roll_levels
 from partnerseg.programme.sources import as_connection
-from partnerseg.programme.tables import TABLES
 
 if TYPE_CHECKING:
     from partnerseg.programme.sources import Programme
@@ -51,13 +50,11 @@ def build_features(
         >>> tables = {
         ...     "partners": pd.DataFrame({"partner_id": ["a", "b"]}),
         ...     "sales": pd.DataFrame({
-        ...         "sale_id": ["1", "2"], "partner_id": ["a", "a"], "sold_at": pd.to_datetime(["2026-06-30", "2026-05-30"]),
-        ...         "amount": [100.0, 50.0], "currency": "EUR", "is_return": False})}
-        >>> build_features(tables, "2026-06-30")[["monetary_value_30d", "monetary_value_90d", "recency_days"]]
-                    monetary_value_30d  monetary_value_90d  recency_days
-        partner_id
-        a                        100.0               150.0           0.0
-        b                          0.0                 0.0           NaN
+        ...         "sale_id": ["1", "2"], "partner_id": ["a", "a"], "amount": [100.0, 50.0], "currency": "EUR",
+        ...         "sold_at": pd.to_datetime(["2026-06-30", "2026-05-30"]), "is_return": False})}
+        >>> features = build_features(tables, "2026-06-30")
+        >>> features[["monetary_value_30d", "monetary_value_90d", "recency_days"]].to_numpy().tolist()
+        [[100.0, 150.0, 0.0], [0.0, 0.0, nan]]
     """
     dates = _read_dates(as_of)
     connection = as_connection(data)
@@ -69,34 +66,38 @@ def build_features(
     partners, numbers = _read_partners(connection)
     n_partners = len(partners)
 
+    calendar = _memorize_calendar(timeline, partners["partner_id"])
     columns: dict[str, np.ndarray] = {}
     for source in SOURCES:
         levels = [level for level in asked if level.source == source]
-        rows = _prepare_rows(connection, source, levels, partners["partner_id"], timeline)
+        rows = _prepare_rows(connection, source, levels, timeline, calendar)
         answers = roll_levels(rows, levels, timeline, n_partners, connection)
         columns |= {name: values.ravel() for name, values in answers.items()}
 
-    ends = np.repeat(timeline.ends, n_partners)
     for name, values in numbers.items():
         columns[f"partner.{name}"] = np.tile(values, len(dates))
-    columns["partner.tenure"] = ends - 1 - columns.pop("partner.joined")
-    columns["row"] = np.arange(len(ends))
-    found = _evaluate(connection, columns, {**formulas, "withdrawn": withdrawn})
+    tenure = np.repeat(timeline.ends, n_partners) - 1 - columns.pop("partner.joined")
+    found = _evaluate(connection, {**columns, "partner.tenure": tenure}, {**formulas, "withdrawn": withdrawn})
     connection.disconnect()
 
-    behavior = [name for name, feature in FEATURES.items() if feature.family != "profile"]
-    found.loc[found.pop("withdrawn"), behavior] = np.nan
-    position = np.tile(np.arange(n_partners), len(dates))
-    attributes = partners[list(ATTRIBUTES)].take(position).reset_index(drop=True)
-    features = pd.concat([attributes, found], axis=1)
-    ids = pd.Index(partners["partner_id"], name="partner_id")
-    joined = ~(columns["partner.tenure"] < 0)
-    if isinstance(as_of, (str, date)):
-        return features.set_index(ids)[joined]
-    days = pd.Index(dates.strftime("%Y-%m-%d"), name="as_of", dtype="str")
-    codes = [np.repeat(np.arange(len(dates)), n_partners), position]
-    features.index = pd.MultiIndex(levels=[days, ids], codes=codes, names=["as_of", "partner_id"])
-    return features[joined]
+    hidden = found.pop("withdrawn").astype(bool)
+    if hidden.any():
+        for name, feature in FEATURES.items():
+            if feature.family != "profile":
+                found[name] = np.where(hidden, np.nan, found[name])
+    joined = np.flatnonzero(~(tenure < 0))
+    position = joined % max(n_partners, 1)
+    if len(joined) < len(tenure):
+        found = {name: values[joined] for name, values in found.items()}
+    ids = pd.Index(partners.pop("partner_id"), name="partner_id")
+    attributes = {name: partners[name].array.take(position) for name in ATTRIBUTES}
+    if isinstance(as_of, str | date):
+        index = ids.take(position)
+    else:
+        days = pd.Index(dates.strftime("%Y-%m-%d"), name="as_of", dtype="str")
+        codes: Any = [joined // max(n_partners, 1), position]
+        index = pd.MultiIndex(levels=[days, ids], codes=codes, names=["as_of", "partner_id"], verify_integrity=False)
+    return pd.DataFrame({**attributes, **found}, index=index, copy=False)
 
 
 def _read_dates(as_of: Any) -> pd.DatetimeIndex:
@@ -106,10 +107,10 @@ def _read_dates(as_of: Any) -> pd.DatetimeIndex:
     days = []
     for day in wanted:
         try:
-            moment = pd.Timestamp(day)
+            moment = pd.to_datetime(day)
         except (TypeError, ValueError):
-            moment = pd.NaT
-        if moment is pd.NaT or moment != moment.normalize() or moment.tzinfo is not None:
+            moment = None
+        if pd.isna(moment) or moment != moment.normalize() or moment.tzinfo is not None:
             raise ValueError(f"as_of == {day!r}, must be a day such as '2026-06-30', or a list of days")
         days.append(moment)
     return pd.DatetimeIndex(days).unique().sort_values()
@@ -130,7 +131,7 @@ def _read_partners(connection: Any) -> tuple[pd.DataFrame, dict[str, np.ndarray]
         *[wishes[name] for name in lists],
         joined=_day(partners.joined_at).cast("float64"),
         potential=partners.declared_potential,
-        specialized=partners.specialization.notnull().cast("float64"),
+        specialized=partners.specialization.notnull().cast("float64"),  # noqa: PD004
     )
     frame = connection.to_pyarrow(table.order_by(ibis._.partner_id)).to_pandas()
     twice = frame["partner_id"][frame["partner_id"].duplicated()]
@@ -154,42 +155,52 @@ def _day(time: Any) -> Any:
     return (time.epoch_seconds() // DAY).cast("int64")
 
 
-def _prepare_rows(
-    connection: Any, name: str, levels: list[Level], partner_ids: pd.Series, timeline: Timeline
-) -> Any:
-    """Put the visible events of a source into a temporary table, as `roll_levels` wants them."""
+def _memorize_calendar(timeline: Timeline, partner_ids: pd.Series) -> tuple[Any, Any, Any]:
+    """Return small Ibis tables: position by partner_id, bin and month by day, first date by day of knowing."""
     import ibis
     import pyarrow as pa
 
+    days = timeline.calendar["day"]
+    seen = timeline.first_date_after(days.to_numpy())
+    return (
+        ibis.memtable(pa.table({"partner_id": partner_ids, "partner": np.arange(len(partner_ids), dtype=np.int32)})),
+        ibis.memtable(timeline.calendar),
+        ibis.memtable(pd.DataFrame({"known_day": days, "seen": seen.astype("int32")})),
+    )
+
+
+def _prepare_rows(
+    connection: Any, name: str, levels: list[Level], timeline: Timeline, calendar: tuple[Any, Any, Any]
+) -> Any:
+    """Put the visible events of a source into a temporary table, as `roll_levels` wants them."""
+    import ibis
+
     source = SOURCES[name]
     rows = source.rows(connection.table(source.table))
-    partners = ibis.memtable(
-        pa.table({"partner_id": partner_ids, "partner": np.arange(len(partner_ids), dtype=np.int64)})
-    )
     known = rows[source.time]
     for later in ("arrived_at", source.known_at):
         if later:
             known = ibis.greatest(known, rows[later].coalesce(rows[source.time]))
-    rows = rows.mutate(
-        day=_day(rows[source.time]).clip(lower=timeline.first_day),
-        known_day=_day(known).clip(lower=timeline.first_day),
+    end = pd.Timestamp(int(timeline.ends[-1]) * DAY, unit="s")
+    rows = rows.filter(known < end).mutate(
+        day=ibis.greatest(_day(rows[source.time]), timeline.first_day),
+        known_day=ibis.greatest(_day(known), timeline.first_day),
     )
-    rows = rows.filter(rows.known_day < int(timeline.ends[-1]))
     if source.table == "trainings":
         own = connection.table("partners").select("partner_id", partner_specialization="specialization")
         rows = rows.left_join(own, "partner_id").drop("partner_id_right")
-    calendar = ibis.memtable(timeline.calendar)
-    visible = pd.DataFrame({"known_day": timeline.calendar["day"], "seen": timeline.first_date_after(timeline.calendar["day"].to_numpy())})
-    rows = rows.inner_join(partners, "partner_id").inner_join(calendar, "day").inner_join(ibis.memtable(visible), "known_day")
+    positions, days, dates = calendar
+    rows = rows.inner_join(positions, "partner_id").inner_join(days, "day").inner_join(dates, "known_day")
     wanted = dict.fromkeys([source.counted, source.amount, *(level.what for level in levels)])
     columns = {}
     for what in wanted:
         if what in source.keys:
             key = rows[source.keys[what]]
-            columns[what] = key.notnull().ifelse(key.hash(), NO_KEY)
+            columns[what] = key.notnull().ifelse(key.hash(), NO_KEY)  # noqa: PD004
         elif what:
             measure = source.measures[what]
-            columns[what] = (measure.number(rows).cast("float64") * measure.scale).round().cast("float64")
+            number = measure.number(rows).cast("float64")
+            columns[what] = number if measure.scale == 1 else (number * measure.scale).round().cast("float64")
     if source.latest_of is not None:
         columns["key"] = source.latest_of(rows).hash()
         columns["moment"] = rows[source.time]
@@ -198,14 +209,23 @@ def _prepare_rows(
     return connection.create_table(f"partnerseg_{name}", prepared, temp=True)
 
 
-def _evaluate(connection: Any, columns: dict[str, np.ndarray], formulas: dict[str, Any]) -> pd.DataFrame:
-    """Compute the formulas on columns of equal length, in their order."""
+def _evaluate(connection: Any, columns: dict[str, np.ndarray], formulas: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Compute the formulas on columns of equal length, row by row; missing is NaN on both sides."""
     import ibis
+    import ibis.expr.operations as ops
     import pyarrow as pa
 
-    levels = ibis.memtable(pa.table({name: pa.array(values, from_pandas=True) for name, values in columns.items()}))
-    expressions = {
-        name: formula if name == "withdrawn" else formula.cast("float64") for name, formula in formulas.items()
-    }
-    found = connection.to_pyarrow(levels.select("row", **expressions)).to_pandas()
-    return found.set_index("row").sort_index().reset_index(drop=True)
+    empty = ibis.table({"row": "int64", **dict.fromkeys(columns, "float64")})
+    bound = {name: formula.resolve(empty) for name, formula in formulas.items()}
+    # A formula that only names a column needs no engine.
+    found = {name: columns[answer.op().name] for name, answer in bound.items() if isinstance(answer.op(), ops.Field)}
+    needed = {field.name for name in bound.keys() - found.keys() for field in bound[name].op().find(ops.Field)}
+    rows = np.arange(len(next(iter(columns.values()))))
+    arrays = {name: pa.array(columns[name], from_pandas=True) for name in columns if name in needed}
+    computed = {name: formulas[name].cast("float64") for name in formulas if name not in found}
+    answers = connection.to_pyarrow(ibis.memtable(pa.table({"row": rows, **arrays})).select("row", **computed))
+    order = answers["row"].to_numpy()
+    if (order != rows).any():
+        answers = answers.take(np.argsort(order))
+    found |= {name: np.require(answers[name].to_numpy(), requirements="W") for name in computed}
+    return {name: found[name] for name in formulas}

@@ -17,6 +17,7 @@ from partnerseg.features import (
 from partnerseg.features.events import SOURCES
 from partnerseg.features.feature import REGISTRY, Feature
 from partnerseg.features.windows import Events
+from partnerseg.programme.tables import TABLES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,10 +81,12 @@ def _trace(feature: Feature) -> tuple[list[str], list[str]]:
     """Find the tables and optional columns behind a feature from what its formula asks."""
     events = Events()
     feature.formula(events)
-    tables, columns = dict.fromkeys(events.attributes.values()), {}
+    tables: dict[str, None] = dict.fromkeys(events.attributes.values())
+    columns: dict[str, None] = {}
     for level in events.asked.values():
         source = SOURCES[level.source]
         tables[source.table] = None
         needed = [source.keys[level.what]] if level.what in source.keys else source.measures[level.what].columns
-        columns |= dict.fromkeys(f"{source.table}.{column}" for column in needed)
+        table = TABLES[source.table]
+        columns |= dict.fromkeys(f"{table.name}.{name}" for name in needed if not table.column(name).required)
     return list(tables), list(columns)

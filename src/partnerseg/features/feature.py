@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from inspect import getdoc
 from typing import Any, Literal
 
@@ -65,7 +66,7 @@ def feature(
                 direction=direction,
                 missing=missing,
                 days=window,
-                formula=function if window is None else lambda events, window=window: function(events, window),
+                formula=function if window is None else partial(function, days=window),
             )
         return function
 

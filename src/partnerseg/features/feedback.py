@@ -13,7 +13,9 @@ def partner_nps(events: Any, days: int) -> Any:
     return 100 * events.feedback.mean("partner_nps", days)
 
 
-@feature("customer_nps_{days}d", unit="points, -100 to 100", direction="up", missing="no customer's answer", days=(365,))
+@feature(
+    "customer_nps_{days}d", unit="points, -100 to 100", direction="up", missing="no customer's answer", days=(365,)
+)
 def customer_nps(events: Any, days: int) -> Any:
     """Net promoter score given by the partner's customers in the window."""
     return 100 * events.feedback.mean("customer_nps", days)

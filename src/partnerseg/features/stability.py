@@ -13,7 +13,7 @@ from partnerseg.features.feature import feature
     days=(365,),
 )
 def monthly_variation(events: Any, days: int) -> Any:
-    """Coefficient of variation of monthly revenue: over the last 12 complete calendar months, from the first sale's on."""
+    """Coefficient of variation of monthly revenue over the last 12 complete months, from the first sale on."""
     return events.sales.monthly_variation("amount", days)
 
 

@@ -17,7 +17,9 @@ def certificates_in_force(events: Any) -> Any:
     return events.certificates.latest("certificate")
 
 
-@feature("training_score_{days}d", unit="points of 100", direction="up", missing="no training with a score", days=(365,))
+@feature(
+    "training_score_{days}d", unit="points of 100", direction="up", missing="no training with a score", days=(365,)
+)
 def training_score(events: Any, days: int) -> Any:
     """Mean score of the trainings completed in the window."""
     return events.trainings.mean("score", days)

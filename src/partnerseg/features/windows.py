@@ -8,7 +8,6 @@ the first that no longer does. All sums are of whole numbers and therefore exact
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -64,6 +63,8 @@ class Events:
         """Return an attribute of the partner itself."""
         import ibis
 
+        if attribute not in ATTRIBUTES:
+            raise ValueError(f"events.partner: {attribute!r}: no such attribute; possible: {', '.join(ATTRIBUTES)}")
         self.attributes[attribute] = ATTRIBUTES[attribute]
         return ibis._[f"partner.{attribute}"]
 
@@ -154,7 +155,7 @@ class Timeline:
         left = np.stack([self.first_date_after(days + offset) for offset in sorted(offsets)])
         bins = np.r_[0, np.cumsum((np.diff(left) != 0).any(axis=0))]
         month = days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
-        self.calendar = pd.DataFrame({"day": days, "bin": bins, "month": month}, dtype="int64")
+        self.calendar = pd.DataFrame({"day": days, "bin": bins.astype("int32"), "month": month.astype("int32")})
         starts = np.flatnonzero(np.r_[True, np.diff(bins) > 0])
         self._left = dict(zip(sorted(offsets), left[:, starts], strict=True))
 
@@ -167,9 +168,9 @@ class Timeline:
         return self._left[offset]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Roller:
-    """Levels of one source, for all dates (rows) and partners (columns).
+    """Turns groups of events into an array of dates x partners.
 
     Attributes:
         timeline: Dates and bins.
@@ -179,37 +180,66 @@ class Roller:
     timeline: Timeline
     n_partners: int
 
-    @cached_property
-    def _shape(self) -> tuple[int, int]:
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of dates and of partners."""
         return len(self.timeline.ends), self.n_partners
 
-    def add(self, partner: np.ndarray, start: np.ndarray, until: np.ndarray, number: np.ndarray | None) -> np.ndarray:
-        """Sum numbers that count from date `start` to before date `until`."""
-        n_dates, n_partners = self._shape
-        size = n_dates * n_partners
+    def between(self, partner: np.ndarray, start: np.ndarray, until: np.ndarray) -> "Stay":
+        """Note which dates each group of events counts on: from `start` to before `until`."""
         counts = start < until
-        enters = np.bincount((start * n_partners + partner)[counts], None if number is None else number[counts], size)
-        leaves = counts & (until < n_dates)
-        if leaves.any():
-            gone = (until * n_partners + partner)[leaves]
-            enters = enters - np.bincount(gone, None if number is None else number[leaves], size)
-        return np.cumsum(enters.reshape(self._shape), axis=0).astype(np.float64, copy=False)
+        leaves = counts & (until < len(self.timeline.ends))
+        return Stay(
+            self.shape,
+            counts,
+            start[counts] * self.n_partners + partner[counts],
+            leaves,
+            until[leaves] * self.n_partners + partner[leaves],
+        )
 
     def extreme(self, partner: np.ndarray, start: np.ndarray, day: np.ndarray, *, largest: bool) -> np.ndarray:
         """Largest or smallest day known on each date; NaN before the first."""
         pick = np.maximum if largest else np.minimum
-        none = -np.inf if largest else np.inf
-        found = np.full(self._shape, none)
-        seen = np.isfinite(day) & (start < self._shape[0])
-        pick.at(found.ravel(), (start * self.n_partners + partner)[seen], day[seen])
+        found = np.full(self.shape, -np.inf if largest else np.inf)
+        seen = ~np.isnan(day)
+        pick.at(found.ravel(), start[seen] * self.n_partners + partner[seen], day[seen])
         found = pick.accumulate(found, axis=0)
         found[np.isinf(found)] = np.nan
         return found
 
     def hide_unknown(self, values: np.ndarray, seen: np.ndarray) -> np.ndarray:
         """Put NaN on all dates before anything of this kind was known of any partner."""
-        values[: int(seen.min(initial=self._shape[0]))] = np.nan
+        values[: int(seen.min(initial=len(self.timeline.ends)))] = np.nan
         return values
+
+
+@dataclass(frozen=True)
+class Stay:
+    """On which dates groups of events count, each from its entry to its leave.
+
+    Attributes:
+        shape: Number of dates and of partners.
+        counts: For each group whether it counts on any date.
+        entries: Flat place (date, partner) where each of these enters.
+        leaves: For each group whether it leaves before the last date.
+        exits: Flat place where each of these leaves.
+    """
+
+    shape: tuple[int, int]
+    counts: np.ndarray
+    entries: np.ndarray
+    leaves: np.ndarray
+    exits: np.ndarray
+
+    def add(self, number: np.ndarray | None = None) -> np.ndarray:
+        """Sum a number over the groups that count, for every date and partner; without one, count groups."""
+        size = self.shape[0] * self.shape[1]
+        weights = (None, None) if number is None else (number[self.counts], number[self.leaves])
+        change = np.bincount(self.entries, weights[0], size).astype(np.float64, copy=False)
+        if len(self.exits):
+            change -= np.bincount(self.exits, weights[1], size)
+        change = change.reshape(self.shape)
+        return np.cumsum(change, axis=0, out=change)
 
 
 def roll_levels(
@@ -230,6 +260,8 @@ def roll_levels(
         For each level's name an array of dates x partners.
     """
     roller = Roller(timeline, n_partners)
+    if connection.to_pyarrow(rows.count()).as_py() == 0:
+        return {level.name: np.full(roller.shape, np.nan) for level in levels}
     answers: dict[str, np.ndarray] = {}
     plain = [level for level in levels if level.kind in ("total", "known", "last", "first")]
     keyed = [level for level in levels if level.kind in ("distinct", "new", "repeated", "largest_share", "entropy")]
@@ -251,42 +283,48 @@ def roll_levels(
 
 def _fetch(expression: Any, connection: Any) -> dict[str, np.ndarray]:
     table = connection.to_pyarrow(expression)
-    return {name: table[name].to_numpy() for name in table.column_names}
+    columns = {name: table[name].to_numpy() for name in table.column_names}
+    return {name: values.astype(np.int64) if values.dtype.kind == "i" else values for name, values in columns.items()}
 
 
 def _roll_plain(rows: Any, levels: list[Level], roller: Roller, connection: Any) -> dict[str, np.ndarray]:
-    source = SOURCES[levels[0].source]
+    source, timeline = SOURCES[levels[0].source], roller.timeline
     sums = {}
-    for level in levels:
-        column = rows[level.what]
-        sums[f"known.{level.what}"] = column.count().cast("float64")
-        if level.kind == "total":
-            sums[f"total.{level.what}"] = column.sum().fill_null(0.0)
-        elif level.kind in ("last", "first"):
-            days = rows.day.max(where=column == 1) if level.kind == "last" else rows.day.min(where=column == 1)
-            sums[f"{level.kind}.{level.what}"] = days.cast("float64")
-    if any(level.before for level in levels):
-        sums["begins"] = rows.day.min()
+    for kind, what in dict.fromkeys((level.kind, level.what) for level in levels):
+        measure = rows[what]
+        if kind == "total":
+            sums[f"{kind}.{what}"] = measure.sum().fill_null(0.0)
+        elif kind == "known":
+            sums[f"{kind}.{what}"] = measure.count().cast("float64")
+        else:
+            day = rows.day.max(where=measure == 1) if kind == "last" else rows.day.min(where=measure == 1)
+            sums[f"{kind}.{what}"] = day.cast("float64")
     cells = _fetch(rows.group_by("partner", "bin", "seen").agg(**sums), connection)
     partner, seen, bins = cells["partner"], cells["seen"], cells["bin"]
-    ends = roller.timeline.ends[:, None]
+    # For each date the first day of the table, and for each measure the first date on which it is known.
+    whats = list(dict.fromkeys(level.what for level in levels))
+    known = {what: rows[what].count() for what in whats}
+    begins = _fetch(rows.group_by("seen").agg(day=rows.day.min(), **known).order_by("seen"), connection)
+    first_day = np.full(len(timeline.ends), np.inf)
+    first_day[begins["seen"]] = begins["day"]
+    first_day = np.minimum.accumulate(first_day)
+    stays: dict[tuple[int, int], Stay] = {}
     answers = {}
     for level in levels:
-        known = cells[f"known.{level.what}"]
+        number = cells[f"{level.kind}.{level.what}"]
         if level.kind in ("last", "first"):
-            day = roller.extreme(partner, seen, cells[f"{level.kind}.{level.what}"], largest=level.kind == "last")
-            values = ends - 1 - day
+            values = timeline.ends[:, None] - 1 - roller.extreme(partner, seen, number, largest=level.kind == "last")
         else:
-            start = np.maximum(seen, roller.timeline.left(level.before)[bins])
-            until = roller.timeline.left(level.before + level.days)[bins]
-            values = roller.add(partner, start, until, cells[f"{level.kind}.{level.what}"])
+            window = level.before, level.before + level.days
+            if window not in stays:
+                start, until = (timeline.left(offset)[bins] for offset in window)
+                stays[window] = roller.between(partner, np.maximum(seen, start), until)
+            values = stays[window].add(number)
             if level.kind == "total":
                 values /= source.measures[level.what].scale
-        values = roller.hide_unknown(values, seen[known > 0])
+        values = roller.hide_unknown(values, begins["seen"][begins[level.what] > 0])
         if level.before:
-            begins = np.full(len(ends), np.inf)
-            np.minimum.at(begins, seen, cells["begins"])
-            values[np.minimum.accumulate(begins) > ends[:, 0] - level.before - level.days] = np.nan
+            values[first_day > timeline.ends - level.before - level.days] = np.nan
         answers[level.name] = values
     return answers
 
@@ -294,14 +332,20 @@ def _roll_plain(rows: Any, levels: list[Level], roller: Roller, connection: Any)
 def _roll_keyed(rows: Any, levels: list[Level], roller: Roller, connection: Any) -> dict[str, np.ndarray]:
     source, timeline = SOURCES[levels[0].source], roller.timeline
     counted = rows.filter(rows[source.counted] == 1)
+    if all(level.kind != "new" for level in levels):
+        reached = timeline.left(max(level.days for level in levels)) > 0
+        counted = counted.filter(counted.bin >= int(np.argmax(reached)))
     cells = _fetch(
         counted.group_by("partner", "bin", "seen", key=counted[levels[0].what])
         .agg(events=counted.count(), amount=counted[source.amount].sum().fill_null(0.0))
         .order_by("partner", "key", "bin"),
         connection,
     )
-    every = {name: cells[name] for name in ("partner", "seen", "bin", "events")}
-    cells = {name: values[cells["key"] != NO_KEY] for name, values in cells.items()}
+    named = cells["key"] != NO_KEY
+    every = (cells["partner"], cells["seen"], cells["bin"])
+    unnamed = np.where(named, 0, cells["events"])
+    if not named.all():
+        cells = {name: values[named] for name, values in cells.items()}
     partner, seen, bins = cells["partner"], cells["seen"], cells["bin"]
     group = _number_groups(partner, cells["key"])
     answers = {}
@@ -311,10 +355,9 @@ def _roll_keyed(rows: Any, levels: list[Level], roller: Roller, connection: Any)
             values = _roll_shares(level.kind, partner, group, seen, until, cells["amount"], roller)
         else:
             values = _roll_counts(level.kind, cells, group, until, roller)
-            every_until = timeline.left(level.days)[every["bin"]]
-            events = roller.add(every["partner"], every["seen"], every_until, every["events"])
-            named = roller.add(partner, seen, until, cells["events"])
-            values[(events > 0) & (named == 0)] = np.nan
+            if unnamed.any():
+                in_vain = roller.between(*every[:2], timeline.left(level.days)[every[2]]).add(unnamed)
+                values[(in_vain > 0) & (roller.between(partner, seen, until).add() == 0)] = np.nan
         answers[level.name] = roller.hide_unknown(values, seen)
     return answers
 
@@ -324,19 +367,21 @@ def _roll_counts(
 ) -> np.ndarray:
     """Count keys: each through the one event that is its latest, its first or its second latest on a date.
 
-    An event is the latest of its key from the day that it is seen to the day that a later one is seen.
+    An event is the latest of its key from the date that sees it to the date that sees a later one; so with the
+    first and earlier ones. An event that no window sees as long as it is the latest hides no other one.
     """
     never = len(roller.timeline.ends)
     partner, seen = cells["partner"], cells["seen"]
-    if kind == "distinct":
-        return roller.add(partner, seen, np.minimum(until, _min_after(seen, group, never)), None)
     if kind == "new":
-        return roller.add(partner, seen, np.minimum(until, _min_before(seen, group, never)), None)
-    twice = np.repeat(np.arange(len(seen)), np.minimum(cells["events"], 2))
-    partner, seen, until, group = partner[twice], seen[twice], until[twice], group[twice]
+        return roller.between(partner, seen, np.minimum(until, _min_before(seen, group, never))).add()
+    which = np.flatnonzero(seen < until)
+    if kind == "repeated":
+        which = np.repeat(which, np.minimum(cells["events"][which], 2))
+    partner, seen, until, group = partner[which], seen[which], until[which], group[which]
     later = _min_after(seen, group, never)
-    second_later = _min_after(np.maximum(seen, later), group, never)
-    return roller.add(partner, np.maximum(seen, later), np.minimum(until, second_later), None)
+    if kind == "repeated":
+        seen, later = np.maximum(seen, later), _min_after(np.maximum(seen, later), group, never)
+    return roller.between(partner, seen, np.minimum(until, later)).add()
 
 
 def _roll_shares(
@@ -349,8 +394,7 @@ def _roll_shares(
     roller: Roller,
 ) -> np.ndarray:
     """Follow the amount of every key over the dates and tell the largest share or the entropy."""
-    n_dates, n_partners = len(roller.timeline.ends), roller.n_partners
-    values = np.full((n_dates, n_partners), np.nan)
+    values = np.full(roller.shape, np.nan)
     counts = seen < until
     if not counts.any():
         return values
@@ -362,7 +406,7 @@ def _roll_shares(
     groups_of_partner = np.diff(np.r_[of_partner, len(of_group)])
     present = partner_of_group[of_partner]
     amounts = np.zeros(len(of_group))
-    for date in range(n_dates):
+    for date in range(len(values)):
         enters, leaves = seen == date, until == date
         amounts += np.bincount(group[enters], amount[enters], len(amounts))
         amounts -= np.bincount(group[leaves], amount[leaves], len(amounts))
@@ -379,11 +423,13 @@ def _roll_shares(
 
 
 def _roll_months(rows: Any, levels: list[Level], roller: Roller, connection: Any) -> dict[str, np.ndarray]:
+    import ibis
+
     source, months = SOURCES[levels[0].source], roller.timeline.months
     oldest = int(months[0]) - MONTHS - 1
     amount = next((level.what for level in levels if level.kind == "monthly_variation"), source.amount)
     cells = _fetch(
-        rows.group_by("partner", "seen", month=rows.month.clip(lower=oldest)).agg(
+        rows.group_by("partner", "seen", month=ibis.greatest(rows.month, oldest)).agg(
             amount=rows[amount].sum().fill_null(0.0), events=rows[source.counted].sum().fill_null(0.0)
         ),
         connection,
@@ -391,7 +437,7 @@ def _roll_months(rows: Any, levels: list[Level], roller: Roller, connection: Any
     shape = int(months[-1]) - oldest + 1, roller.n_partners
     revenue, events = np.zeros(shape), np.zeros(shape)
     place = (cells["month"] - oldest) * roller.n_partners + cells["partner"]
-    variation, active = np.empty((len(months), roller.n_partners)), np.empty((len(months), roller.n_partners))
+    variation, active = np.empty(roller.shape), np.empty(roller.shape)
     for date, month in enumerate(months):
         enters = cells["seen"] == date
         revenue += np.bincount(place[enters], cells["amount"][enters], revenue.size).reshape(shape)
@@ -420,7 +466,7 @@ def _roll_gaps(rows: Any, level: Level, roller: Roller, connection: Any) -> np.n
     cells = _fetch(
         counted.group_by("partner", "day").agg(seen=counted.seen.min()).order_by("partner", "day"), connection
     )
-    values = np.full((len(timeline.ends), roller.n_partners), np.nan)
+    values = np.full(roller.shape, np.nan)
     for date, end in enumerate(timeline.ends):
         counts = (cells["seen"] <= date) & (cells["day"] >= end - level.days)
         partner, day = cells["partner"][counts], cells["day"][counts]
@@ -447,7 +493,7 @@ def _roll_latest(rows: Any, levels: list[Level], roller: Roller, connection: Any
     for level in levels:
         number = cells[level.what].astype(np.float64)
         known = ~np.isnan(number)
-        values = roller.add(cells["partner"][known], cells["seen"][known], until[known], number[known])
+        values = roller.between(cells["partner"][known], cells["seen"][known], until[known]).add(number[known])
         values /= source.measures[level.what].scale
         answers[level.name] = roller.hide_unknown(values, cells["seen"][known])
     return answers
@@ -466,8 +512,8 @@ def _min_after(values: np.ndarray, group: np.ndarray, never: int) -> np.ndarray:
 
 def _min_before(values: np.ndarray, group: np.ndarray, never: int) -> np.ndarray:
     """Smallest value among the earlier rows of the same group; `never` if there is none."""
-    lowered = np.minimum.accumulate(values - group * (never + 1)) + group * (never + 1)
+    shift = group * (never + 1)  # a new group starts below all values of the one before
+    lowest = np.minimum.accumulate(values - shift)
     found = np.full(len(values), never)
-    same = group[1:] == group[:-1]
-    found[1:][same] = lowered[:-1][same]
+    np.copyto(found[1:], lowest[:-1] + shift[:-1], where=group[1:] == group[:-1])
     return found

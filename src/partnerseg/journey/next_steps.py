@@ -303,7 +303,8 @@ def _value_next_stage(features: pd.DataFrame, partners: pd.DataFrame, journey: J
     # Who comes back from an exit is worth what a partner in any stage is.
     back = features["monetary_value_365d"][stage.reindex(features.index).isin(journey.stages)].median()
     there = there.mask(partners["stage"].isin(journey.exits), back)
-    return (there - partners["stage"].map(typical)).clip(lower=0)
+    here = partners["stage"].map(typical).astype(float)
+    return (there.astype(float) - here).clip(lower=0)
 
 
 def _words(listed: Any) -> list[str]:

@@ -286,16 +286,18 @@ class Journey:
 
         For everyone who stands in a stage, the days it is still expected to stay, within the next year, are
         read off the Kaplan-Meier curve of the stage, given how long it has been there. The money that waits
-        is its yearly value times these days / 365: what this year's waiting keeps from being earned.
+        is its yearly value times these days / 365: what this year's waiting keeps from being earned. A deal
+        that waits is money as a whole.
 
         Args:
-            value: What each partner is worth a year, indexed by partner_id. Partners outside the index are
-                left out; a missing value counts as waiting but not as money.
+            value: What each partner is worth a year, or each of its deals where deals travel, indexed by
+                partner_id. Partners outside the index are left out; a missing value counts as waiting but not
+                as money.
 
         Returns:
             One row a stage but the last, most money first: `stage`, `waiting` (travelers), `unknown` (of them
             without a known value or day of entering), `median_wait_days` (so far), `expected_days` (mean of
-            the days still expected), `value_waiting` (sum of yearly values), `money_waiting`. Sums are over
+            the days still expected), `value_waiting` (sum of values), `money_waiting`. Sums are over
             what is known, and missing when nothing is.
         """
         rows = []
@@ -315,7 +317,7 @@ class Journey:
                     "median_wait_days": here["days_in_stage"].median(),
                     "expected_days": delay.mean(),
                     "value_waiting": worth.sum(min_count=1),
-                    "money_waiting": (worth * delay).sum(min_count=1) / YEAR_DAYS,
+                    "money_waiting": worth.where(here["deal_id"].notna(), worth * delay / YEAR_DAYS).sum(min_count=1),
                 }
             )
         if self.current_.empty:

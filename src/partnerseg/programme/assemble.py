@@ -54,7 +54,7 @@ def assemble_tables(
     findings = Findings()
     money = Money(params.programme.currency, dict(params.programme.rates))
     with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false; SET preserve_insertion_order = true")
+        connection.execute("SET TimeZone = 'UTC'; SET preserve_insertion_order = true")
         connection.execute(f"SET temp_directory = '{str(work).replace(chr(39), chr(39) * 2)}'")
         texts: dict[tuple, TextTable] = {}
 

@@ -208,7 +208,7 @@ def _connect_ibis() -> "Backend":
     import ibis
 
     connection = ibis.duckdb.connect()
-    connection.raw_sql("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
+    connection.raw_sql("SET TimeZone = 'UTC'")
     return connection
 
 

@@ -4,10 +4,9 @@ from typing import Any
 
 import pandas as pd
 
-from partnerseg.report.language import format_count, format_share, join_words, say, say_count, say_name
+from partnerseg.report.language import format_count, format_share, join_some, say, say_columns, say_count, say_name
 
 _RELIABLE = 0.6  # stability under which a segment is a hint (Hennig 2007)
-_FEW = 10  # names that one sentence lists
 
 
 def list_unknown(unknown: pd.DataFrame, notices: pd.DataFrame) -> list[str]:
@@ -18,13 +17,13 @@ def list_unknown(unknown: pd.DataFrame, notices: pd.DataFrame) -> list[str]:
         notices: One row a notice: kind, table, file, column, rows, message.
     """
     tables = [say_name(table) for table in unknown.loc[unknown["column"] == "*", "table"]]
-    doubts = [_say("unknown_tables", tables=join_words(tables))] if tables else []
+    doubts = [_say("unknown_tables", tables=join_some(tables))] if tables else []
     columns = unknown[unknown["column"] != "*"]
     for table, names in columns.groupby("table", sort=False)["column"]:
-        doubts.append(_say("unknown_columns", table=say_name(table), columns=join_words([say_name(n) for n in names])))
+        doubts.append(_say("unknown_columns", table=say_name(table), columns=join_some([say_name(n) for n in names])))
     for row in notices[notices["kind"] == "warn"].to_dict("records"):
-        place = " ".join(part for part in (row["file"], row["table"], row["column"]) if part)
-        doubts.append(_say("notice", place=place, rows=say_count("row", row["rows"]), message=row["message"]))
+        place = ", ".join(part for part in (row["file"], say_name(row["table"] or row["column"])) if part)
+        doubts.append(_say("notice", place=place, rows=say_count("row", row["rows"]), message=say_columns(row["message"])))
     return doubts
 
 
@@ -41,7 +40,7 @@ def list_segment_doubts(partners: pd.DataFrame, evidence: Any, profile: pd.DataF
     doubts = []
     shaky = profile.loc[profile["stability"] < _RELIABLE, "name"].tolist()
     if shaky:
-        doubts.append(_say("unstable", names=join_words(shaky)))
+        doubts.append(_say("unstable", names=join_some([say("quote", name=name) for name in shaky])))
     unsure = int((partners["probability"] < 0.5).sum())
     if unsure:
         doubts.append(_say("unsure", partners=say_count("partner", unsure), share=format_share(unsure / len(partners))))
@@ -63,10 +62,10 @@ def list_rating_doubts(partners: pd.DataFrame, factors: pd.DataFrame, *, min_cov
         doubts.append(_say("unrated", partners=say_count("partner", unrated), least=least))
     nothing = [say_name(name) for name in factors.loc[factors["coverage"] == 0, "factor"]]
     if nothing:
-        doubts.append(_say("factors_unknown", factors=join_words(nothing)))
+        doubts.append(_say("factors_unknown", factors=join_some(nothing)))
     scarce = factors[(factors["coverage"] > 0) & (factors["coverage"] < 0.5)]
     if len(scarce):
-        doubts.append(_say("factors_scarce", factors=join_words([say_name(name) for name in scarce["factor"]])))
+        doubts.append(_say("factors_scarce", factors=join_some([say_name(name) for name in scarce["factor"]])))
     return doubts
 
 
@@ -75,7 +74,7 @@ def list_journey_doubts(counts: dict[str, int], plan: pd.DataFrame, conversion: 
 
     Args:
         counts: The journey's `counts_`: what was used and left out.
-        plan: One row a partner: expected_gain (missing: not known).
+        plan: One row a partner: action (missing for none), expected_gain (missing: not known).
         conversion: One row a stage: stage, conversion (missing: nobody followed long enough).
     """
     doubts = []
@@ -86,8 +85,9 @@ def list_journey_doubts(counts: dict[str, int], plan: pd.DataFrame, conversion: 
         doubts.append(_say("undated", count=format_count(undated)))
     open_stages = [say_name(stage) for stage in conversion.loc[conversion["conversion"].isna(), "stage"]]
     if open_stages:
-        doubts.append(_say("immature", stages=join_words(open_stages)))
-    unknown = int(plan["expected_gain"].isna().sum())
+        doubts.append(_say("immature", stages=join_some(open_stages)))
+    planned = plan[plan["action"].fillna("") != ""]
+    unknown = int(planned["expected_gain"].isna().sum())
     if unknown:
         doubts.append(_say("gain_unknown", steps=say_count("step", unknown)))
     return doubts
@@ -101,7 +101,7 @@ def list_metric_doubts(metrics: pd.DataFrame) -> list[str]:
     """
     unknown = metrics[metrics["value"].isna()]
     return [
-        _say("metric_unknown", metrics=join_words([say_name(name) for name in names]), reason=reason)
+        _say("metric_unknown", metrics=join_some([say_name(name) for name in names]), reason=say_columns(reason))
         for reason, names in unknown.groupby("reason", sort=False)["metric"]
     ]
 

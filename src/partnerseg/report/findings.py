@@ -14,16 +14,29 @@ from partnerseg.report.language import (
     format_date,
     format_money,
     format_number,
+    format_points,
     format_share,
     format_value,
+    join_some,
     join_words,
     say,
+    say_columns,
     say_count,
     say_name,
 )
 
 _LATE_DAYS = 31  # a table whose last row is older is worth a word
 _MOST_NAMES = 4  # named in one sentence
+
+
+def is_known(finding: str) -> bool:
+    """Tell whether a finding says something; one that does not begins with "We do not".
+
+    Example:
+        >>> is_known("We used all rows."), is_known("We do not know the ranks: nobody is rated.")
+        (True, False)
+    """
+    return not finding.startswith(say("page.not_known"))
 
 
 def state_ledger(ledger: pd.DataFrame) -> str:
@@ -59,7 +72,7 @@ def state_aside(aside: pd.DataFrame) -> str:
     if not rows:
         return _say("aside_none")
     first = aside.sort_values("rows", ascending=False, kind="stable").iloc[0]
-    facts = {"rows": say_count("row", rows), "table": say_name(first["table"]), "reason": str(first["reason"])}
+    facts = {"rows": say_count("row", rows), "table": say_name(first["table"]), "reason": say_columns(str(first["reason"]))}
     return _say("aside" if len(aside) > 1 else "aside_one", n=format_count(first["rows"]), **facts)
 
 
@@ -77,10 +90,11 @@ def state_freshness(freshness: pd.DataFrame, *, as_of: str) -> str:
     oldest = dated.loc[late.idxmax()]
     empty = [say_name(table) for table in freshness.loc[freshness["rows"] == 0, "table"]]
     facts = {"tables": say_count("table", len(dated)), "days": say_count("day", late.max())}
+    one = "_one" if len(dated) == 1 else ""
     if late.max() > _LATE_DAYS:
         sentence = _say("freshness_late", table=say_name(oldest["table"]), date=format_date(oldest["last"]), **facts)
     else:
-        sentence = _say("freshness", **facts)
+        sentence = _say(f"freshness_days{one}" if late.max() else f"freshness{one}", **facts)
     return f"{sentence} {_say('freshness_empty', tables=_name_some(empty))}" if empty else sentence
 
 
@@ -122,7 +136,7 @@ def state_segments(sizes: pd.DataFrame, *, evidence: Any) -> str:
     sentence = _say(
         "segments",
         segments=say_count("segment", len(known)),
-        name=str(largest["name"]),
+        name=_quote(largest["name"]),
         share=format_share(largest["share"]),
     )
     background = 1 - float(known["share"].sum())
@@ -144,20 +158,20 @@ def state_sizes(sizes: pd.DataFrame, programme: pd.DataFrame, *, region: str) ->
         return _say("segments_unknown")
     largest, smallest = known.iloc[0], known.iloc[-1]
     if len(known) == 1:
-        return _say("sizes_one", name=str(largest["name"]), share=format_share(largest["share"]))
+        return _say("sizes_one")
     if region == "all":
         return _say(
             "sizes",
-            most=str(largest["name"]),
+            most=_quote(largest["name"]),
             most_n=say_count("partner", largest["n"]),
-            least=str(smallest["name"]),
+            least=_quote(smallest["name"]),
             least_n=say_count("partner", smallest["n"]),
         )
     own = sizes.merge(programme[["segment", "share"]], on="segment", suffixes=("", "_programme"))
     odd = own.iloc[int((own["share"] - own["share_programme"]).abs().to_numpy().argmax())]
     return _say(
         "sizes_region",
-        name=str(odd["name"]),
+        name=_quote(odd["name"]),
         share=format_share(odd["share"]),
         programme=format_share(odd["share_programme"]),
     )
@@ -175,9 +189,9 @@ def state_profile(profile: pd.DataFrame) -> str:
     most, least = known.iloc[0], known.iloc[-1]
     return _say(
         "profile",
-        most=str(most["name"]),
+        most=_quote(most["name"]),
         most_stability=format_number(most["stability"]),
-        least=str(least["name"]),
+        least=_quote(least["name"]),
         least_stability=format_number(least["stability"]),
     )
 
@@ -191,6 +205,8 @@ def state_moves(moves: pd.DataFrame) -> str:
     """
     table = moves.set_index(moves.columns[0])
     inner = table.drop(index="joined", errors="ignore").drop(columns="left", errors="ignore")
+    if len(inner) < 2:
+        return _say("moves_one")
     both = int(inner.to_numpy().sum())
     if not both:
         return _say("moves_unknown")
@@ -221,7 +237,7 @@ def state_criteria(criteria: pd.DataFrame, *, criterion: str) -> str:
         return _say("criteria_unknown", criterion=name)
     counts = known.value_counts()
     sentence = _say(
-        "criteria",
+        "criteria" if len(counts) > 1 else "criteria_one",
         criterion=name,
         category=say_name(counts.index[0]),
         n=format_count(counts.iloc[0]),
@@ -266,11 +282,11 @@ def state_factor_contributions(contributions: pd.DataFrame) -> str:
         return _say("contributions_unknown")
     return _say(
         "contributions",
-        score=format_number(means.sum()),
+        score=format_points(means.sum()),
         most=say_name(means.index[0]),
-        most_points=format_number(means.iloc[0]),
+        most_points=format_points(means.iloc[0]),
         least=say_name(means.index[-1]),
-        least_points=format_number(means.iloc[-1]),
+        least_points=format_points(means.iloc[-1]),
     )
 
 
@@ -315,7 +331,7 @@ def state_advice(advice: pd.DataFrame) -> str:
 
 
 def state_changes(changes: Iterable[tuple[str, float, float]]) -> str:
-    """State which features change from what to what; empty when none does.
+    """State which features change from what to what, with as many digits as tell them apart; empty when none does.
 
     Args:
         changes: Feature, value now and value then, one a change.
@@ -324,10 +340,11 @@ def state_changes(changes: Iterable[tuple[str, float, float]]) -> str:
         >>> state_changes([("trainings_365d", 1.0, 3.0)])
         'Trainings (365 days) from 1 to 3.'
     """
-    parts = [
-        say("findings.change", feature=say_name(feature), now=format_number(now), then=format_number(then))
-        for feature, now, then in changes
-    ]
+    parts = []
+    for feature, now, then in changes:
+        digits = next((d for d in range(3, 9) if format_number(now, digits=d) != format_number(then, digits=d)), 9)
+        values = {"now": format_number(now, digits=digits), "then": format_number(then, digits=digits)}
+        parts.append(say("findings.change", feature=say_name(feature), **values))
     return f"{join_words(parts)[:1].upper()}{join_words(parts)[1:]}." if parts else ""
 
 
@@ -391,10 +408,10 @@ def state_time_in_stage(times: pd.DataFrame) -> str:
     """State where partners stay longest, and where fewer than half have moved on.
 
     Args:
-        times: One row a stage (and group): stage, n, median_days, lower, upper (days).
+        times: One row a stage (and group): stage, n, censored (still there), median_days, lower, upper (days).
     """
     known = times.dropna(subset=["median_days"]).sort_values("median_days", ascending=False, kind="stable")
-    open_ended = times[times["median_days"].isna() & (times["n"] > 0)]
+    open_ended = times[times["median_days"].isna() & (times["n"] > times["censored"])]  # not where a way ends
     still = _name_some([_name_row(row) for _, row in open_ended.iterrows()])
     if known.empty:
         return _say("time_open", stages=still) if len(open_ended) else _say("time_unknown")
@@ -458,7 +475,7 @@ def state_metric(metrics: pd.DataFrame, *, metric: str, programme: pd.DataFrame 
     """State one metric with its interval, against the whole programme where that is given.
 
     Args:
-        metrics: One row a metric: metric, value, lower, upper, unit.
+        metrics: One row a metric: metric, value, lower, upper, unit, and region where it is known.
         metric: The metric to state.
         programme: The same of the whole programme.
     """
@@ -470,7 +487,7 @@ def state_metric(metrics: pd.DataFrame, *, metric: str, programme: pd.DataFrame 
     form = _form(row)
     facts = {"metric": name, "value": form(row["value"]), "interval": _between(row, form)}
     other = pd.DataFrame() if programme is None else programme[programme["metric"] == metric].dropna(subset=["value"])
-    if other.empty:
+    if other.empty or row.get("region") == "all":
         return _say("metric", **facts)
     return _say("metric_against", programme=form(other["value"].iloc[0]), **facts)
 
@@ -486,16 +503,16 @@ def state_metric_by_group(metrics: pd.DataFrame, *, metric: str, by: str) -> str
     chosen = metrics[(metrics["metric"] == metric) & (metrics[by].astype(str) != "all")].dropna(subset=["value"])
     chosen = chosen.sort_values("value", ascending=False, kind="stable")
     if len(chosen) < 2:
-        return state_metric(metrics, metric=metric)
+        return _say("metric_one_group" if len(chosen) else "metric_unknown", metric=say_name(metric))
     most, least = chosen.iloc[0], chosen.iloc[-1]
     form = _form(most)
     sentence = _say(
         "metric_groups",
         metric=say_name(metric),
-        most=say_name(most[by]),
+        most=_name_group(most[by], by),
         most_value=form(most["value"]),
         interval=_between(most, form),
-        least=say_name(least[by]),
+        least=_name_group(least[by], by),
         least_value=form(least["value"]),
         least_interval=_between(least, form),
     )
@@ -572,8 +589,14 @@ def _name_row(row: pd.Series) -> str:
     return stage if pd.isna(group) or group == "all" else say("findings.stage_of", stage=stage, group=say_name(group))
 
 
+def _quote(name: object) -> str:
+    """Put the name of a segment, which may be long and hold commas, between quotation marks."""
+    return say("quote", name=str(name))
+
+
+def _name_group(group: object, by: str) -> str:
+    return _quote(group) if by == "segment_name" else say_name(group)
+
+
 def _name_some(names: list[str]) -> str:
-    left = len(names) - _MOST_NAMES
-    if left <= 1:
-        return join_words(names)
-    return join_words([*names[:_MOST_NAMES], say("findings.others", n=format_count(left))])
+    return join_some(names, most=_MOST_NAMES)

@@ -17,12 +17,12 @@ def assign_criteria(features: pd.DataFrame, settings: Any) -> pd.DataFrame:
 
     Engagement is the first that holds: "new" (with the programme for fewer than `engagement.new_tenure_days`),
     "active" (a sale within `engagement.active_recency_days`, or a reply to a contact within 90 days), "inactive"
-    (neither). It is unknown where sales are unknown, or where a partner without any sale may still be new.
+    (neither). It is unknown where sales are unknown, or where an idle partner of unknown tenure may still be new.
 
     Revenue potential is what comparable partners reach: the `potential_quantile` of last year's revenue among partners
-    of the same type and size, of the same type if fewer than 30 of those are known, of all partners otherwise.
-    Partners whose potential is below the lower tercile of all are "low", above the upper "high". The comparison is with
-    the partners given: assign the whole programme, then take a region from the result.
+    of the same type and size, of the same type if fewer than 30 of those are known, of all partners otherwise. By
+    their rank in it partners are "low", "medium" or "high", a third each; who tie stay together. The comparison is
+    with the partners given: assign the whole programme, then take a region from the result.
 
     Args:
         features: One row a partner as `build_features` makes it; any column may be absent.
@@ -46,8 +46,8 @@ def assign_criteria(features: pd.DataFrame, settings: Any) -> pd.DataFrame:
     kind, size = _read_text(features, "partner_type"), _read_text(features, "company_size")
     revenue = _read_number(features, "monetary_value_365d")
     potential = _find_potential(revenue, kind, size, float(settings.potential_quantile))
-    lower, upper = np.nanquantile(potential, [1 / 3, 2 / 3]) if potential.notna().any() else (np.nan, np.nan)
-    level = np.select([potential.isna(), potential < lower, potential > upper], [UNKNOWN, "low", "high"], "medium")
+    order = (potential.rank() - 0.5) / max(potential.notna().sum(), 1)
+    level = np.select([order.isna(), order < 1 / 3, order > 2 / 3], [UNKNOWN, "low", "high"], "medium")
     sizes = [*SIZES, *sorted(set(size) - {*SIZES, UNKNOWN})]
     return pd.DataFrame(
         {
@@ -67,13 +67,13 @@ def assign_criteria(features: pd.DataFrame, settings: Any) -> pd.DataFrame:
 def _find_engagement(features: pd.DataFrame, rules: Any) -> np.ndarray:
     tenure, recency = _read_number(features, "tenure_days"), _read_number(features, "recency_days")
     sold, replied = _read_number(features, "frequency_365d"), _read_number(features, "reply_rate_90d")
-    # A first sale long ago proves a tenure that nobody wrote down.
-    tenure = tenure.fillna(_read_number(features, "first_sale_days")).fillna(recency)
+    # A sale long ago proves that a partner is not new, even if nobody wrote down when it joined.
+    age = tenure.fillna(_read_number(features, "first_sale_days").fillna(recency))
     return np.select(
         [
             tenure < rules.new_tenure_days,
             (recency <= rules.active_recency_days) | (replied > 0),
-            tenure.isna() | (recency.isna() & sold.isna()),
+            ~(age >= rules.new_tenure_days) | (recency.isna() & sold.isna()),
         ],
         ["new", "active", UNKNOWN],
         "inactive",

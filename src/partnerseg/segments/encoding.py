@@ -22,7 +22,8 @@ class EncodedColumn:
         kind: `number` (one coordinate) or `nominal` (one for each level).
         unit: For a skewed number the unit of its signed logarithm; 0 keeps the number as it is.
         center: Means that are subtracted, one for each coordinate.
-        scale: Factors after that, one for each coordinate; they hold the column's weight.
+        spread: Standard deviation that is divided by; 1 for levels.
+        weight: How much the column counts; a factor at the end.
         levels: Categories of a nominal column; rare ones share the level `(other)`.
     """
 
@@ -30,7 +31,8 @@ class EncodedColumn:
     kind: str
     unit: float
     center: tuple[float, ...]
-    scale: tuple[float, ...]
+    spread: float
+    weight: float
     levels: tuple[str, ...] = ()
 
 
@@ -66,9 +68,8 @@ class Encoding:
                 values = _squeeze(read_numbers(frame[column.name]), column.unit)[:, None]
             else:
                 values = _indicate(read_levels(frame[column.name]), column.levels)
-            scale = np.array(column.scale)
-            coordinates = (values - np.array(column.center)) * scale
-            parts.append(np.clip(coordinates, -FAR * scale, FAR * scale) if column.kind == "number" else coordinates)
+            standard = (values - np.array(column.center)) / column.spread
+            parts.append(np.clip(standard, -FAR, FAR) * column.weight)
         # Nine decimals: neither the unit of a column nor the order of its rows leaves a trace behind them.
         return np.round(np.hstack(parts), 9)
 
@@ -81,7 +82,7 @@ class Encoding:
         """Return the encoding that `to_dict` described."""
         columns = []
         for column in stored["columns"]:
-            lists = {key: tuple(column[key]) for key in ("center", "scale", "levels")}
+            lists = {key: tuple(column[key]) for key in ("center", "levels")}
             columns.append(EncodedColumn(**{**column, **lists}))
         return cls(tuple(columns), dict(stored["dropped"]))
 
@@ -126,8 +127,7 @@ def learn_encoding(frame: pd.DataFrame, columns: Sequence[str] | None = None) ->
     return replace(
         encoding,
         columns=tuple(
-            replace(column, scale=(float(column.scale[0] * next(weights)),)) if column.kind == "number" else column
-            for column in learned
+            replace(column, weight=float(next(weights))) if column.kind == "number" else column for column in learned
         ),
     )
 
@@ -238,7 +238,7 @@ def _learn_number(values: pd.Series) -> EncodedColumn | str:
     spread = float(squeezed.std())
     if not spread > 1e-12 * max(1.0, float(np.abs(squeezed).max())):
         return "constant"
-    return EncodedColumn(str(values.name), "number", unit, (float(squeezed.mean()),), (1.0 / spread,))
+    return EncodedColumn(str(values.name), "number", unit, (float(squeezed.mean()),), spread, 1.0)
 
 
 def _learn_levels(values: pd.Series) -> EncodedColumn | str:
@@ -258,10 +258,8 @@ def _learn_levels(values: pd.Series) -> EncodedColumn | str:
     variance = sum(share * (1 - share) for share in shares.values())
     if not variance:
         return "constant"
-    scale = float(np.sqrt(NOMINAL_VARIANCE / variance))
-    return EncodedColumn(
-        str(values.name), "nominal", 0.0, tuple(shares.values()), (scale,) * len(shares), tuple(shares)
-    )
+    weight = float(np.sqrt(NOMINAL_VARIANCE / variance))
+    return EncodedColumn(str(values.name), "nominal", 0.0, tuple(shares.values()), 1.0, weight, tuple(shares))
 
 
 def _squeeze(values: np.ndarray, unit: float) -> np.ndarray:

@@ -37,6 +37,13 @@ WORDS = {
     "repeat_rate": ("one-time customers", "loyal customers"),
     "top_customer_share": ("spread customers", "one main customer"),
     "touches": ("few contacts", "many contacts"),
+    "conversations": ("few conversations", "many conversations"),
+    "channels": ("one channel", "many channels"),
+    "email_touches": ("few emails", "many emails"),
+    "phone_touches": ("few calls", "many calls"),
+    "event_touches": ("seldom at events", "often at events"),
+    "portal_touches": ("seldom in the portal", "often in the portal"),
+    "response_recency_days": ("responded lately", "long silent"),
     "reply_rate": ("seldom reply", "often reply"),
     "open_rate": ("seldom read", "often read"),
     "attendances": ("few events", "many events"),
@@ -51,11 +58,15 @@ WORDS = {
     "on_time_rate": ("often late", "on time"),
     "task_quality": ("low task quality", "high task quality"),
     "ticket_csat": ("unhappy with support", "happy with support"),
+    "feedback": ("little feedback", "much feedback"),
     "complaints": ("few complaints", "many complaints"),
     "partner_nps": ("critical of us", "fond of us"),
     "customer_nps": ("critical customers", "fond customers"),
     "review_score": ("poor reviews", "good reviews"),
     "declared_potential": ("low declared potential", "high declared potential"),
+    "preferred_channels": ("few preferred channels", "many preferred channels"),
+    "preferred_topics": ("few preferred topics", "many preferred topics"),
+    "avoided": ("nothing to avoid", "much to avoid"),
 }
 _WINDOW = re.compile(r"_\d+d$")
 
@@ -190,8 +201,10 @@ def _find_traits(values: np.ndarray, members: np.ndarray, columns: list[str]) ->
             break
         if any(abs(np.corrcoef(known[:, place], known[:, other])[0, 1]) > 0.6 for other in told):
             continue
-        told.append(place)
-        words.append(_say(columns[place], bool(gaps[place] > 0)))
+        word = _say(columns[place], bool(gaps[place] > 0))
+        if word not in words:
+            told.append(place)
+            words.append(word)
     return words
 
 
@@ -204,4 +217,7 @@ def _say(column: str, much: bool) -> str:
     stem = _WINDOW.sub("", column)
     if stem in WORDS:
         return WORDS[stem][much]
-    return f"{'high' if much else 'low'} {stem.removeprefix('assessed_').replace('_', ' ')}"
+    level = "high" if much else "low"
+    if stem.startswith("assessed_"):
+        return f"{level} {stem.removeprefix('assessed_').replace('_', ' ')} rating"
+    return f"{level} {stem.replace('_', ' ')}"

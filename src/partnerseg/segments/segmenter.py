@@ -25,7 +25,9 @@ COARSER = (1, 2, 4, 8)  # multiples of min_share that are tried as the smallest 
 HALVINGS = 2  # times that the rows are halved, each half mapped and clustered on its own
 HALVED_ROWS = 4_000
 HALF_ROUNDS = 200  # of drawing for the map of a half, which nobody looks at
-AGREEMENT_SLACK = 0.05  # finer segments are preferred while the halves agree on them up to this
+SHARPNESS = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)  # powers that are tried in calibration
+CALIBRATED_ROWS = 1_000
+STABLE = 0.6  # stability that every segment must reach
 FORMAT = 1
 
 
@@ -115,12 +117,12 @@ class PartnerSegmenter(TransformerMixin, ClusterMixin, BaseEstimator):
         self._landmarks = fill_unknown(landmarks, correlate_known(landmarks)) if landmarks.shape[1] else landmarks
         self.evidence_ = self._weigh(landmarks, len(frame), seed)
         places, homes = None, np.zeros(len(landmarks), dtype=int)
-        repeats: list[tuple[np.ndarray, np.ndarray]] = []
+        stability = np.empty(0)
         if self.evidence_.found:
             places = _draw_map(self._landmarks, self.n_neighbors, seed)
-            homes, repeats = _find_segments(self._landmarks, places, self.min_share, self.n_neighbors, seed)
+            homes, stability = _find_segments(self._landmarks, places, self.min_share, self.n_neighbors, seed)
             if homes.max() < 1:
-                places, homes = None, np.zeros(len(landmarks), dtype=int)
+                places, homes, stability = None, np.zeros(len(landmarks), dtype=int), np.empty(0)
                 self.evidence_ = replace(
                     self.evidence_,
                     found=False,
@@ -128,7 +130,7 @@ class PartnerSegmenter(TransformerMixin, ClusterMixin, BaseEstimator):
                     f"{self.min_share:.0%} of the partners were found (segments.min_share).",
                 )
         self._places = _project(self._landmarks) if places is None else places
-        self._homes = _number_by_size(homes)
+        self._homes = homes
         self.n_segments_ = int(self._homes.max()) + 1
         self._shares = np.bincount(self._homes[self._homes >= 0], minlength=self.n_segments_).astype(float)
         self._shares /= self._shares.sum()
@@ -137,7 +139,7 @@ class PartnerSegmenter(TransformerMixin, ClusterMixin, BaseEstimator):
         rest = np.setdiff1d(np.arange(len(frame)), order)
         if len(rest):
             self.labels_[rest] = self._count_votes(coordinates[rest], background=True).argmax(axis=1) - 1
-        stability = self._compare(repeats) if self.n_segments_ > 1 else []
+        self._sharpness = self._calibrate(seed) if self.n_segments_ > 1 else 1.0
         self.stability_ = pd.Series(
             stability, index=pd.RangeIndex(len(stability), name="segment"), name="stability", dtype=np.float64
         )
@@ -165,9 +167,10 @@ class PartnerSegmenter(TransformerMixin, ClusterMixin, BaseEstimator):
     def predict_proba(self, X: pd.DataFrame | np.ndarray) -> Any:
         """Return how likely each partner belongs to each segment, from what is known of it.
 
-        The likelihood is the share of a segment among the 15 nearest landmarks (more when they tie), measured over the
-        known cells, with one more vote split as the segments are. The fewer cells are known, the more the
-        neighbors differ and the flatter it gets; a partner of whom nothing is known gets the shares of the segments.
+        The 15 nearest landmarks (more when they tie), measured over the known cells, vote for their segments; how
+        sharply votes are read was calibrated at fit on landmarks with and without gaps. The fewer cells are known, the
+        more the neighbors differ and the flatter it gets; a partner of whom nothing is known gets the shares of the
+        segments.
 
         Args:
             X: One row a partner, the columns as at fit.
@@ -261,6 +264,7 @@ class PartnerSegmenter(TransformerMixin, ClusterMixin, BaseEstimator):
             "feature_names": list(map(str, self.feature_names_in_)) if hasattr(self, "feature_names_in_") else None,
             "n_features": int(self.n_features_in_),
             "n_segments": self.n_segments_,
+            "sharpness": self._sharpness,
             "names": {str(segment): name for segment, name in self.names_.items()},
             "evidence": asdict(self.evidence_),
             "encoding": self._encoding.to_dict(),
@@ -299,6 +303,7 @@ class PartnerSegmenter(TransformerMixin, ClusterMixin, BaseEstimator):
         if stored["feature_names"] is not None:
             segmenter.feature_names_in_ = np.array(stored["feature_names"], dtype=object)
         segmenter.n_segments_ = stored["n_segments"]
+        segmenter._sharpness = stored["sharpness"]
         segmenter.names_ = {int(segment): name for segment, name in stored["names"].items()}
         segmenter.evidence_ = Evidence(**stored["evidence"])
         segmenter._encoding = Encoding.from_dict(stored["encoding"])
@@ -353,16 +358,42 @@ class PartnerSegmenter(TransformerMixin, ClusterMixin, BaseEstimator):
 
     def _assign(self, frame: pd.DataFrame) -> np.ndarray:
         votes = self._count_votes(self._encoding.encode(frame), background=False)
-        return (votes + self._shares) / (votes.sum(axis=1, keepdims=True) + 1)
+        # Twelve decimals, so that a row in company is the same as the row alone.
+        return np.round(_sharpen(votes, self._shares, self._sharpness), 12)
 
-    def _count_votes(self, coordinates: np.ndarray, *, background: bool) -> np.ndarray:
-        """Count the segments (the background first, if it votes) of the landmarks nearest to each row."""
+    def _calibrate(self, seed: int) -> float:
+        """Choose how sharply votes are read: the power that makes the segments of landmarks likeliest.
+
+        Each landmark is assigned by the others, once from all that was known of it and once from half of that.
+        """
+        rng = np.random.default_rng(seed)
+        rows = np.flatnonzero(self._homes >= 0)
+        rows = np.sort(rng.permutation(rows)[:CALIBRATED_ROWS])
+        known = np.where(self._known[rows], self._landmarks[rows], np.nan)
+        losses = np.zeros(len(SHARPNESS))
+        hidden = rng.uniform(size=(len(rows), len(self._encoding.columns))) < 0.5
+        for coordinates in (known, np.where(hidden[:, self._encoding.owners], np.nan, known)):
+            votes = self._count_votes(coordinates, background=False, absent=rows)
+            for place, sharpness in enumerate(SHARPNESS):
+                membership = _sharpen(votes, self._shares, sharpness)
+                losses[place] -= np.log(membership[np.arange(len(rows)), self._homes[rows]]).mean()
+        return SHARPNESS[int(losses.argmin())]
+
+    def _count_votes(
+        self, coordinates: np.ndarray, *, background: bool, absent: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Count the segments (the background first, if it votes) of the landmarks nearest to each row.
+
+        `absent` names for each row a landmark without a vote.
+        """
         voters = np.full(len(self._homes), True) if background else self._homes >= 0
         homes = self._homes[voters] + background
         ballots = np.eye(self.n_segments_ + background)[homes]
         votes = np.empty((len(coordinates), ballots.shape[1]))
         enough = int(min(VOTERS, np.bincount(self._homes[self._homes >= 0]).min()))
         for rows, distances in self._measure(coordinates):
+            if absent is not None:
+                distances[np.arange(len(distances)), absent[rows]] = np.inf
             votes[rows] = _mark_nearest(distances[:, voters], enough) @ ballots
         return votes
 
@@ -378,54 +409,48 @@ class PartnerSegmenter(TransformerMixin, ClusterMixin, BaseEstimator):
             # Nine decimals, so that a row in company is the same as the row alone.
             yield slice(start, start + len(block)), np.round(np.maximum(distances, 0.0), 9)
 
-    def _compare(self, repeats: list[tuple[np.ndarray, np.ndarray]]) -> list[float]:
-        """Return each segment's mean Jaccard similarity with its best match in the repeats."""
-        similarities = np.zeros((len(repeats), self.n_segments_))
-        for place, (rows, repeated) in enumerate(repeats):
-            inside = np.eye(self.n_segments_)[_vote(self._landmarks, self._homes, self._landmarks[rows])]
-            other = np.eye(repeated.max() + 1)[repeated]
-            shared = inside.T @ other
-            joined = inside.sum(axis=0)[:, None] + other.sum(axis=0) - shared
-            similarities[place] = (shared / np.maximum(joined, 1)).max(axis=1)
-        return similarities.mean(axis=0).tolist()
-
 
 def _find_segments(
     landmarks: np.ndarray, places: np.ndarray, min_share: float, n_neighbors: int, seed: int
-) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
-    """Find dense places of the map, as fine as halves of the data agree on.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find dense places of the map, as fine as all of them are found again in halves of the data.
 
-    Halves of the rows are mapped and clustered on their own and assign all rows; of the levels of fineness the finest
-    is taken on which they agree with the whole (adjusted Rand index) about as well as on any. This is the prediction
-    strength of Tibshirani and Walther (2005) with another index.
+    Halves of the rows are mapped and clustered on their own and assign all rows. The stability of a segment is its mean
+    Jaccard similarity with its best match there. Of the levels of fineness the finest is taken at which every segment
+    reaches 0.6 (Hennig 2007: below that there is no telling), otherwise that whose least stable segment is best.
 
     Returns:
-        Segment of each landmark, -1 is background, and for each half the rows that it assigned and their segments.
+        Segment of each landmark, numbered by size, -1 is background; and the stability of each segment.
     """
-    from sklearn.metrics import adjusted_rand_score
-
     rng = np.random.default_rng(seed)
     smallest = max(min_share, 10 / len(places))  # five members in a half
     shares = [smallest * factor for factor in COARSER if factor == 1 or smallest * factor <= 0.5]
-    levels = [(share, method) for share in shares for method in ("leaf", "eom")]
-    found = [_find_dense(places, *level) for level in levels]
-    agreements: list[list[float]] = [[] for _ in levels]
-    repeats: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in levels]
+    found = [_number_by_size(_find_dense(places, share)) for share in shares]
+    similarities: list[list[np.ndarray]] = [[] for _ in shares]
     for _ in range(HALVINGS):
         rows = rng.permutation(len(landmarks))[:HALVED_ROWS]
         for half in (np.sort(rows[: len(rows) // 2]), np.sort(rows[len(rows) // 2 :])):
             drawn = _draw_map(landmarks[half], n_neighbors, seed, rounds=HALF_ROUNDS)
-            for place, level in enumerate(levels):
-                homes = _find_dense(drawn, *level)
-                several = homes.max() > 0 and found[place].max() > 0
-                assigned = _vote(landmarks[half], homes, landmarks[rows]) if several else np.zeros(len(rows), dtype=int)
-                whole = _vote(landmarks, found[place], landmarks[rows]) if several else assigned
-                repeats[place].append((rows, assigned))
-                agreements[place].append(adjusted_rand_score(whole, assigned) if several else 0.0)
-    agreement = np.mean(agreements, axis=1)
-    good = np.flatnonzero(agreement >= agreement.max() - AGREEMENT_SLACK)
-    best = max(good, key=lambda place: (found[place].max(), agreement[place]))
-    return found[best], repeats[best]
+            for level, share in enumerate(shares):
+                homes = _find_dense(drawn, share)
+                if found[level].max() > 0 and homes.max() > 0:
+                    whole = _vote(landmarks, found[level], landmarks[rows])
+                    part = _vote(landmarks[half], homes, landmarks[rows])
+                    similarities[level].append(_match_best(whole, part))
+                else:
+                    similarities[level].append(np.zeros(found[level].max() + 1))
+    stability = [np.mean(similar, axis=0) for similar in similarities]
+    least = np.array([values.min(initial=1.0) if len(values) > 1 else 0.0 for values in stability])
+    level = int(np.argmax(least >= STABLE if least.max() >= STABLE else least))
+    return found[level], stability[level]
+
+
+def _match_best(whole: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """Return the Jaccard similarity of each segment of the one with its best match in the other."""
+    inside, other = np.eye(whole.max() + 1)[whole], np.eye(part.max() + 1)[part]
+    shared = inside.T @ other
+    joined = inside.sum(axis=0)[:, None] + other.sum(axis=0) - shared
+    return (shared / np.maximum(joined, 1)).max(axis=1)
 
 
 def _vote(landmarks: np.ndarray, homes: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -462,17 +487,12 @@ def _draw_map(landmarks: np.ndarray, n_neighbors: int, seed: int, *, rounds: int
         return np.asarray(drawer.fit_transform(landmarks), dtype=np.float64)
 
 
-def _find_dense(places: np.ndarray, share: float, method: str) -> np.ndarray:
+def _find_dense(places: np.ndarray, share: float) -> np.ndarray:
     """Find the dense places of the map with HDBSCAN; -1 is background."""
     import hdbscan
 
     smallest = max(5, int(np.ceil(share * len(places))))
-    finder = hdbscan.HDBSCAN(
-        min_cluster_size=smallest,
-        min_samples=min(CORE_NEIGHBORS, smallest),
-        cluster_selection_method=method,
-        core_dist_n_jobs=1,
-    )
+    finder = hdbscan.HDBSCAN(min_cluster_size=smallest, min_samples=min(CORE_NEIGHBORS, smallest), core_dist_n_jobs=1)
     return finder.fit_predict(np.ascontiguousarray(places))
 
 
@@ -494,6 +514,13 @@ def _project(landmarks: np.ndarray) -> np.ndarray:
         vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(vectors.shape[1])])
         places[:, : vectors.shape[1]] = centered @ vectors
     return places
+
+
+def _sharpen(votes: np.ndarray, shares: np.ndarray, sharpness: float) -> np.ndarray:
+    """Turn votes into memberships: shares of the segments times a power of what the votes say beyond them."""
+    voted = (votes + shares) / (votes.sum(axis=1, keepdims=True) + 1)
+    membership = shares * (voted / shares) ** sharpness
+    return membership / membership.sum(axis=1, keepdims=True)
 
 
 def _mark_nearest(distances: np.ndarray, count: int) -> np.ndarray:

@@ -97,6 +97,30 @@ def join_words(words: Iterable[str], *, language: str = "en") -> str:
     return say("join", language=language, first=", ".join(words[:-1]), last=words[-1])
 
 
+def join_some(words: Iterable[str], *, most: int = 6, language: str = "en") -> str:
+    """Join words as a sentence does, and only count the last ones of many.
+
+    Example:
+        >>> join_some(["a", "b", "c", "d", "e"], most=3)
+        'a, b, c and 2 others'
+    """
+    words = list(words)
+    left = len(words) - most
+    if left <= 1:
+        return join_words(words, language=language)
+    return join_words([*words[:most], say("others", language=language, n=format_count(left))], language=language)
+
+
+def say_columns(text: str, *, language: str = "en") -> str:
+    """Say the names of columns in a message in words.
+
+    Example:
+        >>> say_columns("the margin is not known; see revenue_per_cost")
+        'the margin is not known; see revenue per cost'
+    """
+    return re.sub(r"\b[a-z]+(?:_[a-z0-9]+)+\b", lambda name: say_name(name.group(), language=language), text)
+
+
 def format_count(value: float) -> str:
     """Format a count exactly.
 
@@ -107,8 +131,8 @@ def format_count(value: float) -> str:
     return MISSING if _is_missing(value) else _sign(f"{round(value):,}")
 
 
-def format_number(value: float) -> str:
-    """Format a measure with three significant digits.
+def format_number(value: float, *, digits: int = 3) -> str:
+    """Format a measure with three significant digits, or as many as are asked for.
 
     Example:
         >>> format_number(0.04567), format_number(-12.345), format_number(123456.0)
@@ -120,7 +144,7 @@ def format_number(value: float) -> str:
         return _sign("∞" if value > 0 else "-∞")
     if value == 0:
         return "0"
-    decimals = 2 - math.floor(math.log10(abs(value)))
+    decimals = digits - 1 - math.floor(math.log10(abs(value)))
     rounded = round(float(value), decimals)
     text = f"{rounded:,.{max(decimals, 0)}f}"
     return _sign(text.rstrip("0").rstrip(".") if "." in text else text)
@@ -140,6 +164,33 @@ def format_share(value: float) -> str:
     if 0.999 < value < 1:
         return say("over", value="99.9%")
     return f"{format_number(round(value * 100, 1))}%"
+
+
+def format_points(value: float) -> str:
+    """Format points of a score to a tenth; what is less is said to be less.
+
+    Example:
+        >>> format_points(6.7333), format_points(0.0026)
+        ('6.7', 'less than 0.1')
+    """
+    if not _is_missing(value) and 0 < abs(value) < 0.05:
+        return say("less_than", value="0.1")
+    return format_number(value if _is_missing(value) else round(value, 1), digits=6)
+
+
+def format_change(value: float, unit: str, *, language: str = "en") -> str:
+    """Format a difference in its unit, with its sign; shares differ by points.
+
+    Example:
+        >>> format_change(0.012, "share"), format_change(-1234.0, "EUR"), format_change(0.0, "count")
+        ('+1.2 points', 'EUR\\xa0−1\\u202f230', '0')
+    """
+    if _is_missing(value) or value == 0:
+        return MISSING if _is_missing(value) else "0"
+    if unit == "share":
+        value, unit = value * 100, "points"
+    text = format_value(value, unit, language=language)
+    return text if value < 0 else f"+{text}"
 
 
 def format_money(value: float, currency: str, *, language: str = "en") -> str:
@@ -195,6 +246,8 @@ def format_value(value: float, unit: str, *, language: str = "en") -> str:
         return format_share(value)
     if len(unit) == 3 and unit.isupper():
         return format_money(value, unit, language=language)
+    if unit in ("point", "points"):
+        return f"{format_points(value)} {load_language(language)['nouns']['point']['one' if value == 1 else 'other']}"
     noun = unit if unit in load_language(language)["nouns"] else unit.removesuffix("s")
     if noun in load_language(language)["nouns"]:
         form = load_language(language)["nouns"][noun]["one" if value == 1 else "other"]

@@ -1,0 +1,35 @@
+"""Run the notebooks and store exactly the outputs that nbval compares: those of cells without the tag to ignore them.
+
+Run by `make notebooks` after a change that is meant to change them; look at the difference before you commit it.
+"""
+
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+IGNORE = "nbval-ignore-output"
+
+
+def refresh(path: Path) -> None:
+    """Run one notebook in its folder and write it back."""
+    notebook = nbformat.read(path, as_version=4)
+    executed = NotebookClient(notebook, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}).execute()
+    executed.metadata = {name: executed.metadata[name] for name in ("kernelspec",)}
+    executed.metadata["language_info"] = {"name": "python"}
+    for number, cell in enumerate(executed.cells, start=1):
+        cell["id"] = f"cell-{number}"
+        cell.metadata = {"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {}
+        if cell.cell_type == "code":
+            cell.execution_count = None
+            cell.outputs = [] if IGNORE in cell.metadata.get("tags", []) else cell.outputs
+            for output in cell.outputs:
+                if "execution_count" in output:
+                    output["execution_count"] = None
+    nbformat.write(executed, path)
+
+
+if __name__ == "__main__":
+    for notebook in sorted(NOTEBOOKS.glob("*.ipynb")):
+        refresh(notebook)
