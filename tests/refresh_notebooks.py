@@ -15,12 +15,16 @@ IGNORE = "nbval-ignore-output"
 def refresh(path: Path) -> None:
     """Run one notebook in its folder and write it back."""
     notebook = nbformat.read(path, as_version=4)
-    executed = NotebookClient(notebook, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}).execute()
-    executed.metadata = {name: executed.metadata[name] for name in ("kernelspec",)}
-    executed.metadata["language_info"] = {"name": "python"}
+    executed = NotebookClient(
+        notebook, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
+    ).execute()
+    executed.metadata = nbformat.from_dict(
+        {"kernelspec": executed.metadata["kernelspec"], "language_info": {"name": "python"}}
+    )
     for number, cell in enumerate(executed.cells, start=1):
         cell["id"] = f"cell-{number}"
-        cell.metadata = {"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {}
+        tags = cell.metadata.get("tags")
+        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
         if cell.cell_type == "code":
             cell.execution_count = None
             cell.outputs = [] if IGNORE in cell.metadata.get("tags", []) else cell.outputs

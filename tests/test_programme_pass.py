@@ -20,7 +20,8 @@ def make_programme(home: Path, n_partners: int = 150) -> Path:
         f"extends: {ROOT / 'params' / 'programme.yaml'}\nprogramme: {{data_dir: ../data}}\n", encoding="utf-8"
     )
     for code in ("north", "Київ"):
-        (params / "regions" / f"{code}.yaml").write_text(f"region: {code}\n", encoding="utf-8")
+        own = f"region: {code}\nregion_name: {code.title()}\nquality: {{min_group: 7}}\nreport: {{language: en}}\n"
+        (params / "regions" / f"{code}.yaml").write_text(own, encoding="utf-8")
     (params / "sources" / "sample.yaml").write_bytes((ROOT / "params" / "sources" / "sample.yaml").read_bytes())
     return params
 

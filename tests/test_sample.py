@@ -46,7 +46,9 @@ def test_make_run_again_changes_nothing_and_executes_no_notebook(edition):
 
 def test_commands_of_the_readme_run(edition):
     commands = [
-        line.split("#")[0].strip() for block in re.findall(r"```sh\n(.*?)```", README, re.S) for line in block.splitlines()
+        line.split("#")[0].strip()
+        for block in re.findall(r"```sh\n(.*?)```", README, re.S)
+        for line in block.splitlines()
     ]
     assert [command for command in commands if command.startswith("make")] == [
         "make run",

@@ -25,6 +25,8 @@ from papermill.exceptions import PapermillExecutionError
 from papermill.execute import ERROR_MARKER_TAG
 from traitlets.config import Config
 
+from partnerseg.programme_pass import FROZEN
+
 logging.getLogger("papermill").setLevel(logging.CRITICAL)  # failures are told in the edition, not in a log
 logging.getLogger("traitlets").setLevel(logging.CRITICAL)
 
@@ -81,11 +83,11 @@ def watch_parent(parent: int) -> None:
 
 
 def prepare_process(runtime_dir: str) -> None:
-    """Set the environment that kernels of this process get: one thread, own folders, repeatable output."""
+    """Set the environment that kernels of this process get: one thread, own folders, repeatable output, no fitting."""
     for name in FOREIGN:
         os.environ.pop(name, None)
     own = {"JUPYTER_RUNTIME_DIR": runtime_dir, "IPYTHONDIR": os.path.join(runtime_dir, "ipython")}
-    os.environ.update(THREADS | REPEATABLE | own)
+    os.environ.update(THREADS | REPEATABLE | own | {FROZEN: "1"})
 
 
 def check_parameters(notebook: Path, parameters: Mapping[str, str | int | float]) -> None:

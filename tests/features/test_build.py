@@ -87,6 +87,14 @@ def test_growth_is_unknown_when_sales_do_not_reach_back():
     assert np.isnan(build(sales=SALES).loc["b", "revenue_growth_90d"])  # no revenue before
 
 
+def test_old_sales_keep_their_age():
+    frame = sales(("a", "2010-01-01", 1.0), ("b", "2010-01-11", 1.0), ("b", "2026-06-29", 1.0))
+    for as_of in ("2026-06-30", ["2012-12-31", "2026-06-30"]):
+        found = build(sales=frame, as_of=as_of).tail(2)
+        assert found["first_sale_days"].tolist() == [6024, 6014]
+        assert found["recency_days"].tolist() == [6024, 1]
+
+
 def test_stability_by_hand():
     # Months from the first sale on, November to June: 100, 0, 0, 300, 0, 200, 0, 0; mean 75, mean square 17500.
     frame = sales(
@@ -298,7 +306,8 @@ def test_profile_by_hand():
                 declared_potential=[np.nan, 5000.0, np.nan, np.nan],
             ),
             "preferences": pd.DataFrame({
-                "partner_id": ["a", "b"], "channels": ["email; phone;", None], "topics": None, "avoid": ["", "x"]
+                "partner_id": ["a", "b"], "channels": ["email; phone;;event ;", None], "topics": None,
+                "avoid": [" ", "x"],
             }),
         },
         AS_OF,
@@ -310,7 +319,7 @@ def test_profile_by_hand():
     assert found["region"].tolist()[:2] == ["Київ", "north"]
     assert found["region"].isna().tolist() == [False, False, True]
     assert found["declared_potential"].tolist()[0] == 5000
-    assert found["preferred_channels"].tolist() == [2, 0, 0]
+    assert found["preferred_channels"].tolist() == [3, 0, 0]
     assert found["avoided"].tolist() == [0, 1, 0]
     assert found["preferred_topics"].isna().all()
 

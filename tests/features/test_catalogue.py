@@ -1,14 +1,17 @@
 """Every feature is registered, told and built."""
 
+import ibis
 import pandas as pd
 import pytest
 
+from partnerseg.features import build
 from partnerseg.features.build import build_features
 from partnerseg.features.catalogue import FAMILIES, FEATURES, describe_features
 from partnerseg.features.events import SOURCES
 from partnerseg.features.feature import REGISTRY, feature
 from partnerseg.features.windows import Events
 from partnerseg.programme.simulate import simulate_programme
+from partnerseg.programme.sources import as_connection
 from partnerseg.programme.tables import TABLES
 
 # Columns that ratings, segments, journeys and notebooks count on.
@@ -91,3 +94,28 @@ def test_wrong_questions_name_what_may_be_asked():
         events.sale.total("amount", 30)
     with pytest.raises(ValueError, match="'age': no such attribute"):
         events.partner("age")
+
+
+def test_every_expression_compiles_for_spark(monkeypatch):
+    """Ibis writes Spark's SQL without a cluster (its dialect of Databricks needs no package of Spark)."""
+    compiled = []
+
+    def watch(connection):
+        create, fetch = connection.create_table, connection.to_pyarrow
+
+        def create_table(name, expression, **options):
+            compiled.append(ibis.to_sql(expression, dialect="databricks"))
+            return create(name, expression, **options)
+
+        def to_pyarrow(expression):
+            compiled.append(ibis.to_sql(expression, dialect="databricks"))
+            return fetch(expression)
+
+        monkeypatch.setattr(connection, "create_table", create_table)
+        monkeypatch.setattr(connection, "to_pyarrow", to_pyarrow)
+        return connection
+
+    monkeypatch.setattr(build, "as_connection", lambda data: watch(as_connection(data)))
+    build_features(simulate_programme(100, random_state=1).tables, ["2026-05-31", "2026-06-30"])
+    assert len(compiled) > 2 * len(SOURCES)
+    assert all("SELECT" in text for text in compiled)

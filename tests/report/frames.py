@@ -30,6 +30,7 @@ POINTS = pd.DataFrame(
     {
         "x": [0.0, 1, 0, 5, 6, 5, 9],
         "y": [0.0, 0, 1, 5, 5, 6, 0],
+        "segment": [0] * 3 + [1] * 3 + [-1],
         "segment_name": ["<b>Old</b> resellers"] * 3 + ["New $a$ & agents"] * 3 + [None],
     },
     index=pd.Index([f"p{number}" for number in range(7)], name="partner_id"),

@@ -84,7 +84,13 @@ def test_ledger_bars_show_every_fate_as_a_share_of_the_rows():
     axes = figures.draw_ledger(f.LEDGER)
     sales = [bar.get_width() for bar in axes.patches if bar.get_y() > 0.5]
     assert sales == pytest.approx([800 / 900, 50 / 900, 10 / 900, 40 / 900])
-    assert texts(axes) == ["all used", "11.1% not used"]
+    assert texts(axes) == ["all used", "100 (11.1%) not used"]
+
+
+def test_tables_that_are_used_whole_share_one_bar():
+    more = f.LEDGER.tail(1).assign(table="costs", rows_in=20, used=20)
+    axes = figures.draw_ledger(pd.concat([f.LEDGER, more]))
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["2 tables\n120 rows", "sales\n900 rows"]
 
 
 def test_tiers_are_drawn_best_on_top_with_the_unrated_below():
@@ -111,22 +117,61 @@ def test_an_unknown_median_is_marked_and_not_drawn():
     assert texts(axes) == ["31", "64", "[x]"]
 
 
-def test_at_most_six_segments_have_a_color_and_each_has_its_label():
-    points = pd.DataFrame({"x": range(80), "y": range(80), "segment_name": [f"s{number % 8}" for number in range(80)]})
+def key(axes):
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def test_every_segment_has_a_number_and_a_line_in_the_key_and_six_have_a_color():
+    segment = [number % 9 - 1 for number in range(90)]
+    points = pd.DataFrame(
+        {"x": range(90), "y": range(90), "segment": segment, "segment_name": [f"s{s}" for s in segment]}
+    )
     axes = figures.draw_segment_map(points)
-    assert len(axes.collections) == 1 + 6
-    assert sorted(texts(axes)) == [f"s{number}" for number in range(8)]
+    colors = [mpl.colors.to_hex(drawn.get_facecolor()[0]) for drawn in axes.collections]
+    assert colors == [figures.QUIET, *figures.SERIES, figures.GRAY, figures.GRAY]
+    assert sorted(texts(axes)) == [f"{number}" for number in range(1, 9)]
+    assert key(axes) == [*(f"{number + 1}  s{number} (10)" for number in range(8)), "in no segment clearly (10)"]
 
 
-def test_labels_of_neighboring_segments_do_not_cover_each_other():
-    places = figures._spread_labels(pd.DataFrame({"x": [0.0, 0, 10], "y": [0.0, 0.1, 10]}), pd.Series(["a", "b", "c"]))
-    heights = {name: y for name, _, y in places}
-    assert heights["b"] - heights["a"] >= 1
+def test_a_segment_keeps_its_number_color_and_shape_where_others_are_missing():
+    axes = figures.draw_segment_map(f.POINTS[f.POINTS["segment"] != 0])
+    assert texts(axes) == ["2"]
+    assert mpl.colors.to_hex(axes.collections[1].get_facecolor()[0]) == figures.SERIES[1]
+    assert key(axes) == ["2  New $a$ & agents (3)", "in no segment clearly (1)"]
+
+
+def test_where_all_partners_are_one_group_the_map_has_no_numbers_and_no_key():
+    axes = figures.draw_segment_map(f.POINTS[f.POINTS["segment"] == 0])
+    assert texts(axes) == []
+    assert axes.get_legend() is None
+
+
+def test_time_in_stage_leaves_out_where_the_way_ends():
+    won = f.TIMES.tail(1).assign(stage="won", censored=20)
+    axes = figures.draw_time_in_stage(pd.concat([f.TIMES, won]))
+    assert len(axes.get_yticklabels()) == 3
+
+
+def test_one_segment_or_one_group_is_no_comparison():
+    for axes in (
+        figures.draw_segment_sizes(f.SIZES.head(1)),
+        figures.draw_criteria(f.CRITERIA.head(3), criterion="partner_type"),
+        figures.draw_tiers(f.TIERS.tail(1)),
+        figures.draw_metric_by_group(f.METRICS.head(1), metric="revenue_per_partner", by="region"),
+    ):
+        assert axes.get_label() == figures.NOTHING
+
+
+def test_numbers_of_neighboring_segments_do_not_cover_each_other():
+    points = pd.DataFrame({"x": [0.0, 0, 10], "y": [0.0, 0.1, 10], "segment": [0, 1, 2]})
+    heights = {segment: y for segment, _, y in figures._spread_numbers(points)}
+    assert heights[1] - heights[0] >= 0.7
 
 
 def test_dollar_signs_are_dollars():
     axes = figures.draw_segment_map(f.POINTS)
-    assert any(text.get_text() == "New $a$ & agents" and not text.get_parse_math() for text in axes.texts)
+    lines = axes.get_legend().get_texts()
+    assert any("New $a$ & agents" in text.get_text() and not text.get_parse_math() for text in lines)
 
 
 def test_style_ends_with_its_context():

@@ -99,7 +99,7 @@ def test_figures_carry_finding_measure_alt_note_and_data():
     for text in ("New agents lead.", "Partners by segment, n = 80", "From sales.", "Show the data", "Old resellers"):
         assert text in words
     pictures = [attrs for tag, attrs in page.tags if tag == "svg"]
-    assert [attrs["aria-label"] for attrs in pictures] == ["Two bars."] * 2
+    assert [attrs["aria-label"] for attrs in pictures] == ["Two bars. New agents lead."] * 2
     assert all(attrs["role"] == "img" and "viewbox" in attrs for attrs in pictures)
     assert piece.text == "New agents lead.\nPartners by segment, n = 80"
 
@@ -129,7 +129,7 @@ def test_text_of_figures_stays_text_in_the_fonts_and_colors_of_the_page():
     assert len(svg) == 2
     for drawing in svg:
         root = ElementTree.fromstring(drawing)
-        assert "New agents" in [text.text for text in root.iter("text")]
+        assert "2  New agents" in [text.text for text in root.iter("text")]
         assert "font-family" not in drawing
         inks = set(re.findall(r"#[0-9a-f]{6}", drawing))
         assert all(f"var(--ps-{figures.INKS[ink]}, {ink})" in drawing for ink in inks)
@@ -140,10 +140,42 @@ def test_text_of_figures_stays_text_in_the_fonts_and_colors_of_the_page():
 def test_lines_of_a_wrapped_label_share_their_anchor():
     sizes = f.SIZES.assign(name=["Large integrators with many customers", "New agents"])
     piece = html.show_figure(figures.draw_segment_sizes(sizes), finding="f", measure="m", alt="a")
-    lines = re.findall(r'<text style="[^"]*text-anchor: end[^"]*" x="([\d.]+)"[^>]*>(?:Large|with)', piece.html)
+    lines = re.findall(r'<text style="[^"]*text-anchor: end[^"]*" x="([\d.]+)"[^>]*>(?:1  Large|with)', piece.html)
     assert len(lines) == 4
     assert lines[0] == lines[1]
     assert lines[2] == lines[3]
+
+
+def test_an_alternative_text_with_numbers_is_left_alone():
+    assert 'aria-label="80 partners."' in figure(alt="80 partners.").html
+
+
+def test_of_nothing_only_the_sentence_is_shown():
+    piece = html.show_figure(
+        figures.draw_segment_sizes(f.SIZES.head(0)), finding="We do not know it.", measure="m", alt="a"
+    )
+    assert (piece.kind, piece.finding) == ("nothing", "We do not know it.")
+    assert "<figure" not in piece.html
+    assert "<table" not in table(f.SIZES.head(0), finding="We do not know it.").html
+    assert plt.get_fignums() == []
+
+
+def test_counts_in_a_subtitle_are_written_for_readers():
+    assert "n = 12\u202f345" in table(f.SIZES, measure="Partners by segment, n = 12345").html
+
+
+def test_an_interval_is_one_column_and_a_unit_stands_with_its_value():
+    page = table(f.METRICS.drop(columns=["n", "metric"])).html
+    assert re.findall('<th scope="col"[^>]*>([^<]*)', page) == ["region", "value", "interval"]
+    assert "EUR\xa013\u202f300 to EUR\xa015\u202f000" in page
+    assert read_csv(table(f.METRICS)).startswith("region,metric,value,lower,upper,unit,n\n")
+    assert "[x]" not in table(f.METRICS.assign(lower=f.NAN, upper=f.NAN)).html
+
+
+def test_the_csv_may_hold_more_than_the_table_shows():
+    piece = table(f.SIZES[["name"]], data=f.SIZES)
+    assert read_csv(piece).startswith("segment,name,n,share\n0,Old resellers,30,0.3\n")
+    assert "<td" not in piece.html
 
 
 def test_hostile_names_are_text_wherever_they_appear():
@@ -213,7 +245,7 @@ def test_csv_and_table_carry_the_index_where_it_says_something():
 
 
 def test_many_points_become_one_picture_inside_the_drawing():
-    points = pd.DataFrame({"x": range(5001), "y": range(5001), "segment_name": "a"})
+    points = pd.DataFrame({"x": range(5001), "y": range(5001), "segment": 0, "segment_name": "a"})
     piece = html.show_figure(figures.draw_segment_map(points), finding="f", measure="m", alt="a")
     assert "data:image/png;base64," in piece.html
     assert len(piece.html) < 400_000
@@ -241,6 +273,24 @@ def test_findings_stand_at_the_top_and_lead_to_their_evidence():
 def test_a_page_without_findings_says_so():
     page = html.render_page(notebook(cell(output(html.show_text("Some text.")))), CONTEXT)
     assert "Nothing here is certain enough" in page
+
+
+def test_what_is_known_comes_first_and_what_is_not_is_one_line():
+    cells = [
+        nbf.new_markdown_cell("## How fast"),
+        cell(output(table(f.SIZES.head(0), finding="We do not know how fast."))),
+        cell(output(table(f.SIZES.head(0), finding="We do not know how far."))),
+        nbf.new_markdown_cell("## What to do"),
+        cell(output(table(f.SIZES.head(0), finding="We do not have a next step to propose.", action=True))),
+        nbf.new_markdown_cell("## Sizes"),
+        cell(output(figure())),
+    ]
+    nb = notebook(*cells)
+    assert html.collect_findings(nb)[0]["finding"] == "New agents lead."
+    top = html.render_page(nb, CONTEXT).partition('class="contents"')[0]
+    assert re.findall(r'<li><a href="#[^"]+">([^<]*)', top)[-1] == "New agents lead."
+    assert re.findall(r">([^<]*)</a>", top.partition("Not known yet: ")[2]) == ["How fast", "What to do"]
+    assert "What to do: " not in top
 
 
 def test_what_to_do_is_linked_at_the_top():
@@ -397,11 +447,13 @@ def test_the_index_compares_regions_on_one_scale_with_the_programme_first():
 
 def test_the_index_tells_what_failed_what_changed_and_the_best_sentences():
     failed = html.Failure("West", "What works?", "cell 7", HOSTILE)
-    changes = pd.DataFrame({"region": ["West"], "change": [0.5]})
+    changes = pd.DataFrame({"Revenue": [-1500.0], "Active": [0.012]}, index=pd.Index(["West"], name="region"))
     page = html.render_index(html.IndexContext(**{**vars(INDEX), "failures": [failed], "changes": changes}))
     assert "<script" not in page
     assert "1 page could not be made" in page
     assert "cell 7" in page
+    assert "EUR\xa0−1\u202f500" in page
+    assert "+1.2 points" in page
     assert '<a href="all/02.html#x">Agents lead.</a>' in page
     assert "This page could not be made." in page
     assert "This is the first edition" not in page

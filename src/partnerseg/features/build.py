@@ -15,7 +15,7 @@ from partnerseg.programme.sources import as_connection
 if TYPE_CHECKING:
     from partnerseg.programme.sources import Programme
 
-ATTRIBUTES = ("partner_type", "industry", "company_size", "country", "region", "language", "specialization")
+TEXTS = ("partner_type", "industry", "company_size", "country", "region", "language", "specialization")
 DAY = 86_400  # seconds
 FOREVER = 10**6  # a day that no date reaches
 
@@ -90,7 +90,7 @@ def build_features(
     if len(joined) < len(tenure):
         found = {name: values[joined] for name, values in found.items()}
     ids = pd.Index(partners.pop("partner_id"), name="partner_id")
-    attributes = {name: partners[name].array.take(position) for name in ATTRIBUTES}
+    attributes = {name: partners[name].array.take(position) for name in TEXTS}
     if isinstance(as_of, str | date):
         index = ids.take(position)
     else:
@@ -101,7 +101,7 @@ def build_features(
 
 
 def _read_dates(as_of: Any) -> pd.DatetimeIndex:
-    wanted = [as_of] if isinstance(as_of, (str, date)) else list(as_of)
+    wanted = [as_of] if isinstance(as_of, str | date) else list(as_of)
     if not wanted:
         raise ValueError("as_of == [], must hold at least one day such as '2026-06-30'")
     days = []
@@ -121,13 +121,11 @@ def _read_partners(connection: Any) -> tuple[pd.DataFrame, dict[str, np.ndarray]
     import ibis
 
     partners, preferences = connection.table("partners"), connection.table("preferences")
-    lists = {"channels": "channels", "topics": "topics", "avoid": "avoid"}
-    wishes = preferences.group_by("partner_id").agg(
-        **{name: _count_items(preferences[column]).max() for name, column in lists.items()}
-    )
+    lists = ("channels", "topics", "avoid")
+    wishes = preferences.group_by("partner_id").agg(**{name: _count_items(preferences[name]).max() for name in lists})
     table = partners.left_join(wishes, "partner_id").select(
         partners.partner_id,
-        *[partners[name] for name in ATTRIBUTES],
+        *[partners[name] for name in TEXTS],
         *[wishes[name] for name in lists],
         joined=_day(partners.joined_at).cast("float64"),
         potential=partners.declared_potential,
@@ -137,17 +135,17 @@ def _read_partners(connection: Any) -> tuple[pd.DataFrame, dict[str, np.ndarray]
     twice = frame["partner_id"][frame["partner_id"].duplicated()]
     if len(twice):
         raise ValueError(f"partners: partner_id {twice.iloc[0]!r} stands there twice; give each partner one row")
-    numbers = frame.drop(columns=["partner_id", *ATTRIBUTES]).astype("float64")
+    numbers = frame.drop(columns=["partner_id", *TEXTS]).astype("float64")
     stated = [name for name in lists if numbers[name].notna().any()]
     numbers[stated] = numbers[stated].fillna(0.0)
-    text = frame[["partner_id", *ATTRIBUTES]].astype("str").astype({"partner_id": "str"})
+    text = frame[["partner_id", *TEXTS]].astype("str").astype({"partner_id": "str"})
     return text, {name: numbers[name].to_numpy() for name in numbers}
 
 
 def _count_items(column: Any) -> Any:
-    """Count what a text lists, separated by `;`."""
-    text = column.re_replace(r"^[;\s]+|[;\s]+$", "")
-    return (text == "").ifelse(0, text.re_replace(r"[^;]+", "").re_replace(r";+", ";").length() + 1)
+    """Count what a text lists, separated by `;`; empty items do not count."""
+    text = column.strip().re_replace(r"\s*;[;\s]*", ";").re_replace(r"^;|;$", "")
+    return (text == "").ifelse(0, text.length() - text.replace(";", "").length() + 1)
 
 
 def _day(time: Any) -> Any:
@@ -160,7 +158,7 @@ def _memorize_calendar(timeline: Timeline, partner_ids: pd.Series) -> tuple[Any,
     import ibis
     import pyarrow as pa
 
-    days = timeline.calendar["day"]
+    days = timeline.calendar["bin_day"]
     seen = timeline.first_date_after(days.to_numpy())
     return (
         ibis.memtable(pa.table({"partner_id": partner_ids, "partner": np.arange(len(partner_ids), dtype=np.int32)})),
@@ -183,14 +181,15 @@ def _prepare_rows(
             known = ibis.greatest(known, rows[later].coalesce(rows[source.time]))
     end = pd.Timestamp(int(timeline.ends[-1]) * DAY, unit="s")
     rows = rows.filter(known < end).mutate(
-        day=ibis.greatest(_day(rows[source.time]), timeline.first_day),
+        day=_day(rows[source.time]),
+        bin_day=ibis.greatest(_day(rows[source.time]), timeline.first_day),
         known_day=ibis.greatest(_day(known), timeline.first_day),
     )
     if source.table == "trainings":
         own = connection.table("partners").select("partner_id", partner_specialization="specialization")
         rows = rows.left_join(own, "partner_id").drop("partner_id_right")
     positions, days, dates = calendar
-    rows = rows.inner_join(positions, "partner_id").inner_join(days, "day").inner_join(dates, "known_day")
+    rows = rows.inner_join(positions, "partner_id").inner_join(days, "bin_day").inner_join(dates, "known_day")
     wanted = dict.fromkeys([source.counted, source.amount, *(level.what for level in levels)])
     columns = {}
     for what in wanted:

@@ -142,8 +142,9 @@ class Timeline:
 
     Attributes:
         ends: First day after each date, days since 1970, ascending.
-        first_day: First day of the calendar; what happened before counts as happening on it.
-        calendar: One row a day: day, bin, month (months since 1970).
+        months: Month of each end, months since 1970; months before it are complete.
+        first_day: First day of the calendar, before all windows; what happened earlier falls into its bin.
+        calendar: One row a day: bin_day, bin, month (months since 1970).
     """
 
     def __init__(self, dates: pd.DatetimeIndex, offsets: set[int]) -> None:
@@ -155,16 +156,16 @@ class Timeline:
         left = np.stack([self.first_date_after(days + offset) for offset in sorted(offsets)])
         bins = np.r_[0, np.cumsum((np.diff(left) != 0).any(axis=0))]
         month = days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
-        self.calendar = pd.DataFrame({"day": days, "bin": bins.astype("int32"), "month": month.astype("int32")})
+        self.calendar = pd.DataFrame({"bin_day": days, "bin": bins.astype("int32"), "month": month.astype("int32")})
         starts = np.flatnonzero(np.r_[True, np.diff(bins) > 0])
         self._left = dict(zip(sorted(offsets), left[:, starts], strict=True))
 
     def first_date_after(self, day: np.ndarray) -> np.ndarray:
-        """Position of the first date that lies on a day or after it; the number of dates if none does."""
+        """Position of the first date on or after a day; the number of dates if there is none."""
         return np.searchsorted(self.ends, day, side="right")
 
     def left(self, offset: int) -> np.ndarray:
-        """For each bin, position of the first date that lies `offset` days after it or later."""
+        """For each bin, position of the first date that lies at least `offset` days after its days."""
         return self._left[offset]
 
 
@@ -248,9 +249,9 @@ def roll_levels(
     """Answer what was asked of one source.
 
     Args:
-        rows: Ibis table of the source's visible events: partner (position), day, bin, month, seen (position of
-            the first date that sees it), measures as whole numbers, keys as hashes; for sources that look at the
-            latest events also rank (order in time) and until (position of the first date that it has expired on).
+        rows: Ibis table of the source's visible events: partner (position), day (days since 1970), bin, month, seen
+            (position of the first date that sees the event), measures as whole numbers, keys as hashes; for sources
+            that look at the latest events also key, moment and expires (days since 1970).
         levels: What was asked.
         timeline: Dates and bins.
         n_partners: Number of partners.

@@ -22,8 +22,9 @@ def list_unknown(unknown: pd.DataFrame, notices: pd.DataFrame) -> list[str]:
     for table, names in columns.groupby("table", sort=False)["column"]:
         doubts.append(_say("unknown_columns", table=say_name(table), columns=join_some([say_name(n) for n in names])))
     for row in notices[notices["kind"] == "warn"].to_dict("records"):
-        place = ", ".join(part for part in (row["file"], say_name(row["table"] or row["column"])) if part)
-        doubts.append(_say("notice", place=place, rows=say_count("row", row["rows"]), message=say_columns(row["message"])))
+        place = ", ".join(part for part in (row["file"], *map(say_name, (row["table"], row["column"]))) if part)
+        message = say_columns(row["message"])
+        doubts.append(_say("notice", place=place, rows=say_count("row", row["rows"]), message=message))
     return doubts
 
 
@@ -101,7 +102,7 @@ def list_metric_doubts(metrics: pd.DataFrame) -> list[str]:
     """
     unknown = metrics[metrics["value"].isna()]
     return [
-        _say("metric_unknown", metrics=join_some([say_name(name) for name in names]), reason=say_columns(reason))
+        _say("metric_unknown", metrics=join_some([say_name(name) for name in names]), reason=say_columns(str(reason)))
         for reason, names in unknown.groupby("reason", sort=False)["metric"]
     ]
 

@@ -13,6 +13,7 @@ from partnerseg.report.language import (
     format_money,
     format_month,
     format_number,
+    format_points,
     format_share,
     format_value,
     say,
@@ -50,6 +51,8 @@ WIDTH = 640  # px of a desktop drawing; the page draws it again at 340 for a pho
 _Form = Callable[[Any], str]  # how a number is written
 _ROW = 30  # px a bar takes
 _MOST_POINTS = 5_000  # more are drawn as one bitmap
+_BADGE = {"boxstyle": "circle,pad=0.25", "facecolor": PAPER, "edgecolor": INK, "linewidth": 1, "alpha": 0.9}
+NOTHING = "nothing to draw"  # the label of axes that say so
 
 
 @contextmanager
@@ -97,17 +100,24 @@ def apply_style() -> Iterator[None]:
 
 
 def draw_ledger(ledger: pd.DataFrame) -> "Axes":
-    """Draw what became of the rows of every table, as shares of the rows read.
+    """Draw what became of the rows of every table, as shares of the rows read; tables used whole share one bar.
 
     Args:
         ledger: One row a source file and table: table, rows_in, used, quarantined, deduplicated, out_of_scope.
     """
     fates = ["used", "deduplicated", "out_of_scope", "quarantined"]
     totals = ledger.groupby("table")[["rows_in", *fates]].sum() if len(ledger) else pd.DataFrame()
-    totals = totals[totals["rows_in"] > 0].sort_values("rows_in") if len(totals) else totals
+    totals = totals[totals["rows_in"] > 0] if len(totals) else totals
     if totals.empty:
         return _draw_nothing()
-    labels = [f"{say_name(table)}\n{say_count('row', rows)}" for table, rows in totals["rows_in"].items()]
+    totals.index = totals.index.map(say_name)
+    whole = totals["used"] == totals["rows_in"]
+    least = (totals["used"] / totals["rows_in"])[~whole].sort_values(ascending=False, kind="stable").index
+    totals, rest = totals.loc[least], totals[whole]
+    if len(rest):
+        name = rest.index[0] if len(rest) == 1 else say_count("table", len(rest))
+        totals = pd.concat([rest.sum().to_frame(name).T, totals])
+    labels = [f"{table}\n{say_count('row', rows)}" for table, rows in totals["rows_in"].items()]
     with apply_style():
         axes = _open_axes(len(totals) * 40 + 60)
         left = pd.Series(0.0, index=totals.index)
@@ -116,9 +126,10 @@ def draw_ledger(ledger: pd.DataFrame) -> "Axes":
             if totals[fate].sum():
                 axes.barh(labels, share, left=left, color=color, height=0.5, label=say_name(fate))
             left += share
-        for place, aside in enumerate(1 - totals["used"] / totals["rows_in"]):
-            text = say("figures.all_used") if aside == 0 else say("figures.not_used", share=format_share(aside))
-            _write(axes, 1, place, text, color=GRAY if aside == 0 else INK)
+        for place, (rows, used) in enumerate(zip(totals["rows_in"], totals["used"], strict=True)):
+            text = say("figures.not_used", rows=format_count(rows - used), share=format_share(1 - used / rows))
+            text = text if used < rows else say("figures.all_used")
+            _write(axes, 1, place, text, color=INK if used < rows else GRAY)
         _grid(axes, "x", format_share)
         axes.set_xlim(0, 1)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, handlelength=1, borderaxespad=0.2)
@@ -161,39 +172,49 @@ def draw_coverage(coverage: pd.DataFrame) -> "Axes":
 
 
 def draw_segment_map(points: pd.DataFrame) -> "Axes":
-    """Draw every partner as a point; the six largest segments in color and shape, everybody else in gray.
+    """Draw every partner as a point, a number on every segment, and the key of the numbers below.
+
+    Segment 0, the largest of the whole programme, has number 1; numbers 1 to 6 have a color and a shape.
 
     Args:
-        points: One row a partner: x, y (places without a unit), segment_name (missing or `background` for none).
+        points: One row a partner: x, y (places without a unit), segment (-1 for none), segment_name.
     """
     points = points.dropna(subset=["x", "y"])
     if points.empty:
         return _draw_nothing()
-    name = points["segment_name"].astype("object").where(points["segment_name"].notna(), "background")
-    largest = name[name != "background"].value_counts(sort=True).head(len(SERIES)).index
+    segment = points["segment"] if points["segment"].nunique() > 1 else -1  # one group is no segment
+    points = points.assign(segment=segment)
+    names = points[points["segment"] >= 0].groupby("segment")["segment_name"].agg(["first", "size"])
     size = 26 if len(points) <= 500 else 14
     bitmap = len(points) > _MOST_POINTS
+    key = [
+        _wrap(say("figures.segment", number=segment + 1, name=name, n=format_count(n)), 46)
+        for segment, name, n in names.itertuples()
+    ]
+    background = points[~points["segment"].isin(names.index)]
+    if len(names) and len(background):
+        key.append(f"{say('figures.background')} ({format_count(len(background))})")
     with apply_style():
-        axes = _open_axes(420)
-        rest = points[~name.isin(largest)]
-        axes.scatter(rest["x"], rest["y"], s=size * 0.5, color=QUIET, alpha=0.6, linewidth=0, rasterized=bitmap)
-        for segment, color, marker in zip(largest, SERIES, MARKERS, strict=False):
-            members = points[name == segment]
-            axes.scatter(
-                members["x"],
-                members["y"],
-                s=size,
-                color=color,
-                marker=marker,
-                linewidth=0,
-                alpha=0.8,
-                rasterized=bitmap,
+        axes = _open_axes(420 + sum(10 + 16 * (text.count("\n") + 1) for text in key))
+        axes.scatter(background["x"], background["y"], s=size * 0.3, color=QUIET, linewidth=0, rasterized=bitmap)
+        for segment in names.index:
+            color, marker = _style_segment(segment)
+            own = points[points["segment"] == segment]
+            axes.scatter(own["x"], own["y"], s=size, color=color, marker=marker, linewidth=0, rasterized=bitmap)
+        for segment, x, y in _spread_numbers(points[points["segment"] >= 0]):
+            axes.annotate(str(segment + 1), (x, y), ha="center", va="center", weight="bold", bbox=_BADGE)
+        if key:
+            axes.legend(
+                [*(_mark(*_style_segment(segment)) for segment in names.index), _mark(QUIET, "o", 4)][: len(key)],
+                key,
+                loc="upper left",
+                bbox_to_anchor=(0, 0),
+                frameon=False,
+                handlelength=1,
+                borderaxespad=0.4,
+                borderpad=0,
+                labelspacing=0.5,
             )
-        for segment, x, y in _spread_labels(points, name):
-            box = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.85, "pad": 2}
-            axes.annotate(_wrap(segment), (x, y), ha="center", va="center", weight="bold", bbox=box)
-        if len(largest) and len(rest):
-            axes.set_xlabel(say("figures.background"), loc="left")
         axes.set(xticks=[], yticks=[])
         axes.margins(0.04)
     return axes
@@ -203,15 +224,16 @@ def draw_segment_sizes(profile: pd.DataFrame) -> "Axes":
     """Draw how many partners each segment has.
 
     Args:
-        profile: One row a segment: name, n, share (of all partners).
+        profile: One row a segment: segment, name, n, share (of all partners).
     """
-    if profile.empty:
+    if len(profile) < 2:
         return _draw_nothing()
     ordered = profile.sort_values("n", kind="stable")
     texts = [
         f"{format_count(n)}  ({format_share(share)})" for n, share in zip(ordered["n"], ordered["share"], strict=True)
     ]
-    return _draw_bars([str(name) for name in ordered["name"]], ordered["n"], texts)
+    labels = [f"{segment + 1}  {name}" for segment, name in zip(ordered["segment"], ordered["name"], strict=True)]
+    return _draw_bars(labels, ordered["n"], texts)
 
 
 def draw_criteria(criteria: pd.DataFrame, *, criterion: str) -> "Axes":
@@ -225,6 +247,8 @@ def draw_criteria(criteria: pd.DataFrame, *, criterion: str) -> "Axes":
         return _draw_nothing()
     counts = criteria[criterion].value_counts()
     counts = counts[counts > 0].sort_values(kind="stable")
+    if len(counts) < 2:
+        return _draw_nothing()
     texts = [f"{format_count(n)}  ({format_share(n / len(criteria))})" for n in counts]
     colors = [QUIET if label == "unknown" else ACCENT for label in counts.index]
     return _draw_bars([say_name(label) for label in counts.index], counts, texts, color=colors)
@@ -236,7 +260,7 @@ def draw_tiers(tiers: pd.Series) -> "Axes":
     Args:
         tiers: The tier of each partner, an ordered categorical with the best tier last; missing means no rating.
     """
-    if tiers.empty:
+    if tiers.isna().all():
         return _draw_nothing()
     order = list(tiers.cat.categories)[::-1]
     counts = tiers.astype("object").value_counts().reindex(order, fill_value=0)
@@ -258,7 +282,7 @@ def draw_factor_contributions(contributions: pd.DataFrame) -> "Axes":
     means = rated.fillna(0).mean()[rated.notna().any()].sort_values(kind="stable")
     if means.empty:
         return _draw_nothing()
-    texts = [format_number(value) for value in means]
+    texts = [format_points(value) for value in means]
     return _draw_bars([say_name(factor) for factor in means.index], means, texts, label=say("figures.points"))
 
 
@@ -328,10 +352,11 @@ def draw_time_in_stage(times: pd.DataFrame) -> "Axes":
     """Draw the median number of days that a stage takes, with its interval.
 
     Args:
-        times: One row a group and stage: stage, median_days, lower, upper (days), n; group where there are several.
+        times: One row a group and stage: stage, n, censored (still there), median_days, lower, upper (days); group where there are several.
             A missing median means that fewer than half have moved on.
     """
-    return _draw_dots(times, "stage", "median_days", format_number, axis_label=say("figures.days"))
+    left = times[times["n"] > times["censored"]]  # nobody leaves where the way ends
+    return _draw_dots(left, "stage", "median_days", format_number, axis_label=say("figures.days"))
 
 
 def draw_bottlenecks(bottlenecks: pd.DataFrame, *, currency: str) -> "Axes":
@@ -353,7 +378,7 @@ def draw_bottlenecks(bottlenecks: pd.DataFrame, *, currency: str) -> "Axes":
 
 
 def draw_metric_by_group(metrics: pd.DataFrame, *, metric: str, by: str) -> "Axes":
-    """Draw one metric for every group on one scale, the highest on top, with its interval.
+    """Draw one metric for every group on one scale, the highest on top, with its interval; one group is no comparison.
 
     Args:
         metrics: One row a group and metric: a column named as `by`, metric, value, lower, upper, unit, n.
@@ -361,6 +386,8 @@ def draw_metric_by_group(metrics: pd.DataFrame, *, metric: str, by: str) -> "Axe
         by: The column of the groups.
     """
     chosen = metrics[metrics["metric"] == metric].sort_values("value", ascending=False, kind="stable")
+    if chosen["value"].count() < 2:
+        return _draw_nothing()
     unit = str(chosen["unit"].iloc[0]) if len(chosen) else ""
     tick_form = format_share if unit == "share" else format_number
     return _draw_dots(chosen, by, "value", lambda value: format_value(value, unit), tick_form=tick_form)
@@ -415,17 +442,28 @@ def draw_metric_trend(trend: pd.DataFrame, *, unit: str) -> "Axes":
     return axes
 
 
-def _spread_labels(points: pd.DataFrame, name: pd.Series) -> list[tuple[str, float, float]]:
-    """Place each segment's label at its middle, moved up where it would cover another on a phone's drawing."""
+def _style_segment(segment: int) -> tuple[str, str]:
+    """Return color and shape of a segment, the same on every page: the six largest have their own."""
+    return (SERIES[segment], MARKERS[segment]) if segment < len(SERIES) else (GRAY, "o")
+
+
+def _mark(color: str, marker: str, size: float = 8) -> Any:
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], color=color, marker=marker, markersize=size, linewidth=0)
+
+
+def _spread_numbers(points: pd.DataFrame) -> list[tuple[int, float, float]]:
+    """Place each segment's number at its middle, moved up where it would cover another on a phone's drawing."""
     x, y = points["x"], points["y"]
-    across, up = (x.max() - x.min()) * 0.4 or 1.0, (y.max() - y.min()) * 0.1 or 1.0
-    middles = points.groupby(name)[["x", "y"]].median().drop(index="background", errors="ignore")
-    placed: list[tuple[str, float, float]] = []
+    across, up = (x.max() - x.min()) * 0.1 or 1.0, (y.max() - y.min()) * 0.07 or 1.0
+    middles = points.groupby("segment")[["x", "y"]].median()
+    placed: list[tuple[int, float, float]] = []
     for segment, at_x, at_y in middles.sort_values("y", kind="stable").itertuples():
         for _, other_x, other_y in sorted(placed, key=lambda label: label[2]):
             if abs(at_x - other_x) < across and abs(at_y - other_y) < up:
                 at_y = other_y + up
-        placed.append((str(segment), at_x, at_y))
+        placed.append((int(segment), at_x, at_y))
     return placed
 
 
@@ -448,7 +486,7 @@ def _draw_bars(
     label: str = "",
 ) -> "Axes":
     """Draw horizontal bars from zero, each with its value written at its end; the last label is on top."""
-    labels = [_wrap(text) for text in labels]
+    labels = [_wrap(text, lines=4) for text in labels]
     row = max([_ROW, *(12 + 15 * (text.count("\n") + 1) for text in labels)])
     with apply_style():
         axes = _open_axes(len(labels) * row + (40 if label else 16))
@@ -475,8 +513,10 @@ def _draw_dots(
     bounded = frame["upper"].replace(float("inf"), float("nan"))
     open_ended = frame["lower"].notna() & bounded.isna() & frame[value].notna()
     end = max(0 if bounded.isna().all() else bounded.max(), frame[value].max() * (1.15 if open_ended.any() else 1))
+    rows = [_label_row(frame[frame[label] == name], name) for name in labels]
+    height = max([44, 22 * len(groups) + 12, *(14 + 16 * (text.count("\n") + 1) for text in rows)])
     with apply_style():
-        axes = _open_axes(len(labels) * max(44, 22 * len(groups) + 12) + 40)
+        axes = _open_axes(len(labels) * height + 40)
         for number, name in enumerate(groups):
             shift = (number - (len(groups) - 1) / 2) * 0.8 / len(groups)
             color, marker = (SERIES[number], MARKERS[number]) if len(groups) > 1 else (ACCENT, "o")
@@ -494,7 +534,7 @@ def _draw_dots(
                 axes.plot(row[value], place, marker, color=color, markersize=8)
                 edge = upper if pd.notna(row["lower"]) else row[value]
                 _write(axes, edge, place, f"{whose}{form(row[value])}")
-        axes.set_yticks(range(len(labels)), [_label_row(frame[frame[label] == name], name) for name in labels])
+        axes.set_yticks(range(len(labels)), rows)
         axes.set_ylim(len(labels) - 0.4, -0.6)
         axes.set_xlim(min(0, frame["lower"].min(), frame[value].min()), None)
         axes.axvline(0, color=QUIET, linewidth=1)
@@ -521,7 +561,7 @@ def _draw_nothing() -> "Axes":
     with apply_style():
         axes = _open_axes(60)
         axes.text(0.5, 0.5, say("figures.nothing"), ha="center", va="center", color=GRAY, transform=axes.transAxes)
-        axes.set(xticks=[], yticks=[])
+        axes.set(xticks=[], yticks=[], label=NOTHING)
     return axes
 
 

@@ -72,7 +72,8 @@ def state_aside(aside: pd.DataFrame) -> str:
     if not rows:
         return _say("aside_none")
     first = aside.sort_values("rows", ascending=False, kind="stable").iloc[0]
-    facts = {"rows": say_count("row", rows), "table": say_name(first["table"]), "reason": say_columns(str(first["reason"]))}
+    reason = say_columns(str(first["reason"]))
+    facts = {"rows": say_count("row", rows), "table": say_name(first["table"]), "reason": reason}
     return _say("aside" if len(aside) > 1 else "aside_one", n=format_count(first["rows"]), **facts)
 
 
@@ -132,13 +133,7 @@ def state_segments(sizes: pd.DataFrame, *, evidence: Any) -> str:
     known = sizes[sizes["n"] > 0].sort_values("n", ascending=False, kind="stable")
     if known.empty:
         return _say("segments_unknown")
-    largest = known.iloc[0]
-    sentence = _say(
-        "segments",
-        segments=say_count("segment", len(known)),
-        name=_quote(largest["name"]),
-        share=format_share(largest["share"]),
-    )
+    sentence = _say("segments", segments=say_count("segment", len(known)))
     background = 1 - float(known["share"].sum())
     return (
         sentence if background < 0.0005 else f"{sentence} {_say('segments_background', share=format_share(background))}"

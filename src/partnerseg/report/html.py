@@ -18,13 +18,16 @@ from xml.etree import ElementTree
 
 import pandas as pd
 
-from partnerseg.report.figures import INKS, apply_style
+from partnerseg.report.figures import INKS, NOTHING, apply_style
+from partnerseg.report.findings import is_known
 from partnerseg.report.language import (
     MISSING,
     NO_BREAK,
+    format_change,
     format_count,
     format_date,
     format_number,
+    format_points,
     format_share,
     format_value,
     load_language,
@@ -47,8 +50,9 @@ _FINDINGS = 5  # sentences at the top of a page
 _MORE_ROWS = 200  # rows of a table after "more"
 _CSV_ROWS = 5_000
 _NAMED = (  # columns that hold names of ours, not of the data
-    *("action", "column", "criterion", "engagement_level", "factor", "family", "feature", "grade", "kind", "metric"),
-    *("next_stage", "next_step", "next_tier", "pillar", "revenue_potential", "stage", "table", "tier", "tier_before"),
+    *("action", "channel", "column", "criterion", "engagement_level", "experiment", "factor", "family", "feature"),
+    *("grade", "kind", "language", "metric", "next_stage", "next_step", "next_tier", "partner_type", "pillar"),
+    *("revenue_potential", "stage", "table", "tier", "tier_before", "variant"),
 )
 _KIND = "partnerseg"  # key of the pieces' metadata in a notebook's outputs
 
@@ -198,11 +202,13 @@ def show_figure(
 ) -> Evidence:
     """Show a figure under the finding it is evidence for; the figure is closed afterwards.
 
+    Of a figure that says that nothing is known only the finding is shown.
+
     Args:
         axes: What a figure function returned.
         finding: The headline, a sentence with its number.
         measure: The subtitle: measure, unit, period and n.
-        alt: What the figure shows, for readers who do not see it.
+        alt: What the figure shows, for readers who do not see it; one without a number gets the finding added.
         data: The numbers behind it, offered as a table and as CSV.
         note: One line: sources, coverage, how sure we are, what was left out.
         action: True where the figure says what to do next.
@@ -212,6 +218,9 @@ def show_figure(
     """
     _require(finding=finding, measure=measure, alt=alt)
     wide, narrow = _draw_svg(axes)
+    if axes.get_label() == NOTHING:
+        return _show_nothing(finding, action)
+    measure, alt = _space_counts(measure), alt if re.search(r"\d", alt) else f"{alt} {finding}"
     place = _name_place(measure, wide.svg, finding, alt)
     html = _render(
         "evidence.html.j2",
@@ -237,8 +246,11 @@ def show_table(
     note: str = "",
     rows: int = 10,
     action: bool = False,
+    data: pd.DataFrame | None = None,
 ) -> Evidence:
     """Show a table under the finding it is evidence for: the first rows, more on request, and CSV.
+
+    Of a table without rows only the finding is shown.
 
     Args:
         frame: The table; its order is kept. A column lower or upper is read in the unit of the column before it.
@@ -247,11 +259,15 @@ def show_table(
         note: One line: sources, coverage, how sure we are, what was left out.
         rows: Rows shown at once.
         action: True where the table says what to do next.
+        data: What the CSV holds, where that is more than the table shows.
 
     Raises:
         ValueError: finding or measure is empty.
     """
     _require(finding=finding, measure=measure)
+    if not len(frame):
+        return _show_nothing(finding, action)
+    measure = _space_counts(measure)
     place = _name_place(measure, finding, _to_csv(_flatten(frame)))
     html = _render(
         "evidence.html.j2",
@@ -260,7 +276,7 @@ def show_table(
         measure=measure,
         note=note,
         action=action,
-        table=_lay_out(frame, place, measure, rows=rows),
+        table=_lay_out(frame, place, measure, rows=rows, data=data),
         open=True,
     )
     return Evidence("table", place, finding, f"{finding}\n{measure}", html, action)
@@ -298,8 +314,12 @@ def show_method(sentences: Sequence[str]) -> Evidence:
 
 
 def collect_findings(notebook: "NotebookNode") -> list[dict[str, Any]]:
-    """Collect the findings of an executed notebook in their order: dicts of kind, id, finding, action."""
-    return [dict(_about(output)) for output in _outputs(notebook) if _about(output).get("finding")]
+    """Collect the findings of an executed notebook: dicts of kind, id, finding, action.
+
+    They keep their order, but what says that we do not know comes last.
+    """
+    findings = [dict(_about(output)) for output in _outputs(notebook) if _about(output).get("finding")]
+    return sorted(findings, key=lambda finding: not is_known(finding["finding"]))
 
 
 def count_figures(notebook: "NotebookNode") -> int:
@@ -330,14 +350,16 @@ def render_page(notebook: "NotebookNode", context: PageContext) -> str:
             f"{where}: the notebook has {expected} figures, the page would show {page.figures}; "
             "return figures through show_figure(...)"
         )
-    findings = collect_findings(notebook)
+    findings = [finding | {"section": page.sections.get(finding["id"], "")} for finding in collect_findings(notebook)]
+    known = [finding for finding in findings if is_known(finding["finding"])]
     html = _render(
         "page.html.j2",
         language=context.language,
         context=context,
         question=question,
-        findings=findings[:_FINDINGS],
-        actions=[finding for finding in findings if finding["action"]],
+        findings=known[:_FINDINGS],
+        actions=[finding for finding in known if finding["action"]],
+        unknown=list({finding["section"]: finding for finding in findings if finding not in known}.values()),
         contents=page.headings,
         body=body,
         has_method=any(_about(output).get("kind") == "method" for output in _outputs(notebook)),
@@ -372,7 +394,7 @@ def render_index(context: IndexContext) -> str:
         rows=[(*names[code], [column[place] for column in columns]) for place, code in enumerate(order)],
         changes=None
         if context.changes is None
-        else _lay_out(context.changes, "changes", say("index.changes"), rows=10),
+        else _lay_out(_format_changes(context), "changes", say("index.changes"), rows=10, data=context.changes),
     )
     _check_requests(html, "index")
     return html
@@ -382,6 +404,15 @@ def _require(**texts: str) -> None:
     for name, text in texts.items():
         if not str(text).strip():
             raise ValueError(f"{name} is empty; say it: every piece of evidence carries its {name}")
+
+
+def _show_nothing(finding: str, action: bool) -> Evidence:
+    place = _name_place("nothing", finding)
+    return Evidence("nothing", place, finding, finding, _render("evidence.html.j2", id=place, nothing=finding), action)
+
+
+def _space_counts(measure: str) -> str:
+    return re.sub(r"(?<=n = )\d+\b", lambda n: format_count(int(n.group())), measure)
 
 
 def _name_place(measure: str, *contents: str) -> str:
@@ -530,40 +561,62 @@ def _flatten(frame: pd.DataFrame | pd.Series) -> pd.DataFrame:
     )
 
 
-def _lay_out(frame: pd.DataFrame | pd.Series, place: str, measure: str, *, rows: int) -> dict[str, Any]:
+def _lay_out(
+    frame: pd.DataFrame | pd.Series, place: str, measure: str, *, rows: int, data: pd.DataFrame | None = None
+) -> dict[str, Any]:
     """Lay out a table for the template: headers, the first rows, more rows, how many are left, and the CSV."""
     frame = _flatten(frame)
-    shown = frame.head(_MORE_ROWS)
-    cells = list(zip(*_format_columns(shown), strict=True)) if len(shown) else []
-    part = len(frame) > _CSV_ROWS
-    data = base64.b64encode(_to_csv(frame.head(_CSV_ROWS)).encode("utf-8")).decode("ascii")
+    whole = frame if data is None else _flatten(data)
+    columns = _format_columns(frame.head(_MORE_ROWS))
+    cells = list(zip(*columns.values(), strict=True))
+    part = len(whole) > _CSV_ROWS
+    csv = base64.b64encode(_to_csv(whole.head(_CSV_ROWS)).encode("utf-8")).decode("ascii")
     return {
         "headers": [
-            {"text": say_name(name), "style": _choose_style(frame[name], [row[place] for row in cells])}
-            for place, name in enumerate(frame)
+            {"text": say_name(name), "style": _choose_style(frame.get(name), column)}
+            for name, column in columns.items()
         ],
         "rows": cells[:rows],
         "more": cells[rows:],
         "left": len(frame) - len(cells),
         "label": say("page.table_label", measure=measure),
         "file": f"{place}.csv",
-        "csv": f"data:text/csv;charset=utf-8;base64,{data}",
+        "csv": f"data:text/csv;charset=utf-8;base64,{csv}",
         "csv_text": say("page.csv_part", count=format_count(_CSV_ROWS)) if part else say("page.csv"),
     }
 
 
-def _format_columns(frame: pd.DataFrame) -> list[list[str]]:
-    columns: list[list[str]] = []
+def _format_columns(frame: pd.DataFrame) -> dict[str, list[str]]:
+    """Write the cells of every column; an interval is one column, a unit stands with its value."""
+    columns: dict[str, list[str]] = {}
     form: Callable[[Any], str] = format_number
     for name in frame:
         values = frame[name]
         if name in ("value", "lower", "upper") and "unit" in frame:
-            columns.append([format_value(v, str(u)) for v, u in zip(values, frame["unit"], strict=True)])
+            columns[name] = [format_value(v, str(u)) for v, u in zip(values, frame["unit"], strict=True)]
             continue
         if name not in ("lower", "upper"):
             form = _choose_form(str(name), values)
-        columns.append([form(value) for value in values])
+        columns[str(name)] = [form(value) for value in values]
+    if "value" in columns:
+        columns.pop("unit", None)
+    if "lower" in columns and "upper" in columns:
+        bounds = zip(columns["lower"], columns.pop("upper"), strict=True)
+        columns["lower"] = ["" if low == high == MISSING else say("to", lower=low, upper=high) for low, high in bounds]
+        columns = {"interval" if name == "lower" else name: cells for name, cells in columns.items()}
     return columns
+
+
+def _format_changes(context: IndexContext) -> pd.DataFrame:
+    """Write the change of every measure in its unit, with its sign."""
+    changes, units = cast(pd.DataFrame, context.changes), {measure.title: measure.unit for measure in context.measures}
+    return pd.DataFrame(
+        {
+            name: [format_change(value, units[name]) for value in values] if name in units else values
+            for name, values in changes.items()
+        },
+        index=changes.index,
+    )
 
 
 def _choose_form(name: str, values: pd.Series) -> Callable[[Any], str]:
@@ -571,6 +624,8 @@ def _choose_form(name: str, values: pd.Series) -> Callable[[Any], str]:
         return say_name
     if not _is_number(values):
         return _format_cell
+    if name in ("score", "points_missing"):
+        return format_points
     known = values.dropna().astype(float)
     if re.search(r"(^|_)(share|rate|coverage|conversion)(_|$)", name) and known.between(0, 1).all():
         return format_share
@@ -598,8 +653,8 @@ def _is_number(values: pd.Series) -> bool:
     return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
 
 
-def _choose_style(values: pd.Series, cells: Sequence[str]) -> str:
-    if _is_number(values):
+def _choose_style(values: pd.Series | None, cells: Sequence[str]) -> str:
+    if values is None or _is_number(values):
         return "ps-number"
     return "ps-long" if max(map(len, cells), default=0) > 30 else ""
 
@@ -728,6 +783,7 @@ class _PageReader(HTMLParser):
         super().__init__()
         self.figures = 0
         self.headings: list[tuple[str, str]] = []
+        self.sections: dict[str, str] = {}  # evidence to the heading it stands under
         self.ids: list[str] = []
         self.requests: list[str] = []
         self._heading: tuple[str, list[str]] | None = None
@@ -737,6 +793,8 @@ class _PageReader(HTMLParser):
         given = {name: value or "" for name, value in attrs}
         self.figures += tag == "figure" and "data-figure" in given
         self.ids += [given["id"]] if "id" in given else []
+        if tag == "section" and "id" in given and self.headings:
+            self.sections[given["id"]] = self.headings[-1][1]
         if tag == "h2" and "id" in given:
             self._heading = (given["id"], [])
         if tag in ("script", "iframe", "object", "embed", "base", "form", "audio", "video"):

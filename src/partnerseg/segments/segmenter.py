@@ -21,7 +21,6 @@ LANDMARKS = 20_000  # above this many rows the map is made of a sample, the othe
 VOTERS = 15  # nearest landmarks that say where a partner belongs
 ANCHORS = 5  # nearest landmarks that say where it lies on the map
 CORE_NEIGHBORS = 10  # HDBSCAN's min_samples
-COARSER = (1, 2, 4, 8)  # multiples of min_share that are tried as the smallest segment
 HALVINGS = 2  # times that the rows are halved, each half mapped and clustered on its own
 HALVED_ROWS = 4_000
 HALF_ROUNDS = 200  # of drawing for the map of a half, which nobody looks at
@@ -35,8 +34,8 @@ class PartnerSegmenter(TransformerMixin, ClusterMixin, BaseEstimator):
     """Find natural segments in mixed columns with missing values.
 
     Columns become coordinates (`encoding`), UMAP draws a map of them from exact neighbors, HDBSCAN reads the dense
-    places of the map, as fine as halves of the data agree on. Segments are claimed only if the data split more clearly
-    than matched data without segments (`evidence_`); otherwise there is one segment, and the map is a plain projection
+    places of the map, and what halves of the data do not keep apart is joined. Segments are claimed only if the data
+    split more clearly than matched data without segments (`evidence_`); otherwise there is one segment, and the map is a plain projection
     on the two main directions. Above 20,000 rows the map is made of a sample of landmarks. Later partners are placed by
     their nearest landmarks in the coordinates that are known of them, without UMAP.
 
@@ -54,8 +53,8 @@ class PartnerSegmenter(TransformerMixin, ClusterMixin, BaseEstimator):
         profile_: One row a segment (and -1 for the background, where there is one): name, n, share (0-1), coverage
             (share of known cells), stability, then the typical value of every column: median or most frequent text,
             missing where nothing is known.
-        stability_: One value a segment, 0-1: mean Jaccard similarity with its best match when halves of the rows are
-            mapped and clustered anew and assign all rows. Empty with one segment.
+        stability_: One value a segment, 0.6-1: mean Jaccard similarity with what is found in its stead when halves of
+            the rows are mapped and clustered anew and assign all rows. Empty with one segment.
         evidence_: Whether there are segments, with a sentence why.
         dropped_: Columns that were not used, and why.
 
@@ -126,8 +125,8 @@ class PartnerSegmenter(TransformerMixin, ClusterMixin, BaseEstimator):
                 self.evidence_ = replace(
                     self.evidence_,
                     found=False,
-                    reason="The data are not one round cloud, but no separate groups of at least "
-                    f"{self.min_share:.0%} of the partners were found (segments.min_share).",
+                    reason="The data are not one round cloud, but no separate groups that halves of the data agree on "
+                    f"were found (each at least {self.min_share:.0%} of the partners; segments.min_share).",
                 )
         self._places = _project(self._landmarks) if places is None else places
         self._homes = homes
@@ -413,44 +412,61 @@ class PartnerSegmenter(TransformerMixin, ClusterMixin, BaseEstimator):
 def _find_segments(
     landmarks: np.ndarray, places: np.ndarray, min_share: float, n_neighbors: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find dense places of the map, as fine as all of them are found again in halves of the data.
+    """Find dense places of the map and keep apart what halves of the data keep apart.
 
-    Halves of the rows are mapped and clustered on their own and assign all rows. The stability of a segment is its mean
-    Jaccard similarity with its best match there. Of the levels of fineness the finest is taken at which every segment
-    reaches 0.6 (Hennig 2007: below that there is no telling), otherwise that whose least stable segment is best.
+    Halves of the rows are mapped and clustered on their own and assign all rows; each of their segments stands for the
+    segment with most of its members. The stability of a segment is its mean Jaccard similarity with what stands for it.
+    As long as one is below 0.6 (Hennig 2007: not to be trusted) it is joined with the segment that it is most often
+    mixed up with.
 
     Returns:
         Segment of each landmark, numbered by size, -1 is background; and the stability of each segment.
     """
     rng = np.random.default_rng(seed)
-    smallest = max(min_share, 10 / len(places))  # five members in a half
-    shares = [smallest * factor for factor in COARSER if factor == 1 or smallest * factor <= 0.5]
-    found = [_number_by_size(_find_dense(places, share)) for share in shares]
-    similarities: list[list[np.ndarray]] = [[] for _ in shares]
+    share = max(min_share, 10 / len(places))  # five members in a half
+    homes = _find_dense(places, share)
+    if homes.max() < 1:
+        return homes, np.empty(0)
+    parts = []
     for _ in range(HALVINGS):
         rows = rng.permutation(len(landmarks))[:HALVED_ROWS]
+        whole = _vote(landmarks, homes, landmarks[rows])
         for half in (np.sort(rows[: len(rows) // 2]), np.sort(rows[len(rows) // 2 :])):
-            drawn = _draw_map(landmarks[half], n_neighbors, seed, rounds=HALF_ROUNDS)
-            for level, share in enumerate(shares):
-                homes = _find_dense(drawn, share)
-                if found[level].max() > 0 and homes.max() > 0:
-                    whole = _vote(landmarks, found[level], landmarks[rows])
-                    part = _vote(landmarks[half], homes, landmarks[rows])
-                    similarities[level].append(_match_best(whole, part))
-                else:
-                    similarities[level].append(np.zeros(found[level].max() + 1))
-    stability = [np.mean(similar, axis=0) for similar in similarities]
-    least = np.array([values.min(initial=1.0) if len(values) > 1 else 0.0 for values in stability])
-    level = int(np.argmax(least >= STABLE if least.max() >= STABLE else least))
-    return found[level], stability[level]
+            found = _find_dense(_draw_map(landmarks[half], n_neighbors, seed, rounds=HALF_ROUNDS), share)
+            part = _vote(landmarks[half], found, landmarks[rows]) if found.max() > 0 else np.zeros(len(rows), dtype=int)
+            parts.append(np.eye(homes.max() + 1)[whole].T @ np.eye(part.max() + 1)[part])
+    joined = np.arange(homes.max() + 1)
+    while True:
+        stability, mixed = _measure_stability(parts)
+        worst = int(stability.argmin())
+        if len(stability) < 2 or stability[worst] >= STABLE:
+            break
+        other = int(np.where(np.arange(len(mixed)) == worst, -1.0, mixed[worst] + mixed[:, worst]).argmax())
+        low, high = min(worst, other), max(worst, other)
+        parts = [np.delete(_add_row(part, low, high), high, axis=0) for part in parts]
+        joined = np.where(joined == high, low, joined - (joined > high))
+    homes = np.where(homes >= 0, joined[homes], -1)
+    numbered = _number_by_size(homes)
+    places_of = [int(homes[numbered == segment][0]) for segment in range(numbered.max() + 1)]
+    return numbered, stability[places_of]
 
 
-def _match_best(whole: np.ndarray, part: np.ndarray) -> np.ndarray:
-    """Return the Jaccard similarity of each segment of the one with its best match in the other."""
-    inside, other = np.eye(whole.max() + 1)[whole], np.eye(part.max() + 1)[part]
-    shared = inside.T @ other
-    joined = inside.sum(axis=0)[:, None] + other.sum(axis=0) - shared
-    return (shared / np.maximum(joined, 1)).max(axis=1)
+def _add_row(table: np.ndarray, low: int, high: int) -> np.ndarray:
+    added = table.copy()
+    added[low] += added[high]
+    return added
+
+
+def _measure_stability(parts: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return each segment's stability, and how many members of each (row) are found in what stands for each."""
+    similarities, mixed = [], np.zeros((len(parts[0]), len(parts[0])))
+    for shared in parts:
+        stands = np.eye(len(shared))[shared.argmax(axis=0)]
+        confused = shared @ stands
+        both = np.diag(confused)
+        similarities.append(both / (confused.sum(axis=1) + confused.sum(axis=0) - both))
+        mixed += confused
+    return np.mean(similarities, axis=0), mixed
 
 
 def _vote(landmarks: np.ndarray, homes: np.ndarray, rows: np.ndarray) -> np.ndarray:

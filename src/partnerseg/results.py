@@ -1,0 +1,305 @@
+"""Result tables: the frozen models applied to the whole programme, everything that pages and editions show."""
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from partnerseg.effect.metrics import summarize_metrics
+from partnerseg.features.catalogue import describe_features
+from partnerseg.journey.next_steps import plan_next_steps
+from partnerseg.models import Models
+from partnerseg.programme.sources import as_frames
+from partnerseg.rating.tiers import assign_tiers
+from partnerseg.report.findings import state_changes
+from partnerseg.segments.criteria import assign_criteria
+from partnerseg.segments.moves import migration_matrix
+
+if TYPE_CHECKING:
+    from partnerseg.programme.sources import Programme
+    from partnerseg.segments.segmenter import PartnerSegmenter
+
+_TELLING = 8  # columns of a segment's profile on its page
+_ADVISED = 10  # partners of each region that get advice
+
+
+def apply_models(models: Models) -> dict[str, pd.DataFrame]:
+    """Apply the frozen models to the whole programme: every result table by its name.
+
+    Tables with one row a partner have the index partner_id and a column region. All others have a
+    column region with `all` for the whole programme, unless they are about the programme only.
+    """
+    programme = models.programme
+    before, features = models.features.values()
+    names = programme.frame("partners").set_index("partner_id")["name"].reindex(features.index)
+    partners, contributions = _rate_partners(models, before, features)
+    partners.insert(0, "name", names.fillna(names.index.to_series()))
+    partners.insert(1, "region", features["region"])
+    plan = _plan_steps(models, features, partners)
+    partners["next_step"] = plan["action"].reindex(partners.index)
+    plan.insert(0, "name", partners["name"])
+    groups = {"all": partners.index} | {str(code): rows for code, rows in partners.groupby("region").groups.items()}
+    tables = {
+        "partners": partners,
+        "features": features,
+        "contributions": contributions.assign(region=features["region"]),
+        "plan": plan.assign(region=features["region"]),
+        "advice": _advise_partners(models, features, partners),
+        "ledger": programme.ledger,
+        "freshness": programme.freshness,
+        "aside": _count_aside(programme.quarantine),
+        "notices": programme.notices,
+        "unknown": _list_unknown(programme),
+        "experiments": _count_variants(programme.frame("assignments"), features["region"]),
+        "profile": _shorten_profile(models.segmenter, features),
+        "factors": models.rating.factors_.reset_index(),
+        **_tell_journey(models, features, groups),
+        **_tell_effect(models, partners),
+    }
+    by_region = {
+        "coverage": lambda rows: _summarize_coverage(features.loc[rows]),
+        "segments": lambda rows: _count_segments(partners.loc[rows], models.segmenter.names_),
+        "moves": lambda rows: _count_moves(partners.loc[rows], models.segmenter.names_),
+        "factor_means": lambda rows: _mean_factors(contributions.loc[rows], models.rating.factors_),
+    }
+    for name, compute in by_region.items():
+        tables[name] = pd.concat(
+            [compute(rows).assign(region=code) for code, rows in groups.items()], ignore_index=True
+        )
+    tables["summaries"] = _summarize_regions(partners, tables["metrics"], groups)
+    return tables
+
+
+def _rate_partners(models: Models, before: pd.DataFrame, features: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """One row a partner: criteria, segment, place on the map, score, rank, tier; and the contributions."""
+    segmenter, rating, settings = models.segmenter, models.rating, models.params.rating
+    thresholds = rating.tier_thresholds_
+    tier_before = assign_tiers(rating.score(before)["score"], thresholds=thresholds).tier
+    scores = rating.score(features)
+    ranks = rating.rank_interval(features, draws=settings.interval_draws, level=settings.interval_level)
+    tiers = assign_tiers(scores["score"], hysteresis=settings.hysteresis, previous=tier_before, thresholds=thresholds)
+    partners = pd.concat(
+        [
+            assign_criteria(features, models.params.segments),
+            pd.DataFrame({"segment": segmenter.labels_}, index=features.index),
+            pd.Series(segmenter.labels_, index=features.index).map(segmenter.names_).rename("segment_name"),
+            _place_partners(segmenter, features),
+            _place_partners(segmenter, before)["likely_segment"].rename("segment_before").reindex(features.index),
+            scores,
+            ranks[["lower", "upper"]].add_prefix("rank_"),
+            tiers.tier.rename("tier"),
+            tier_before.rename("tier_before").reindex(features.index),
+            features[["monetary_value_365d", "recency_days"]],
+        ],
+        axis=1,
+    )
+    return partners, rating.contributions(features)
+
+
+def _place_partners(segmenter: "PartnerSegmenter", features: pd.DataFrame) -> pd.DataFrame:
+    """One row a partner: its likeliest segment and how likely that is, and its place on the map."""
+    chances = segmenter.predict_proba(features)
+    places = segmenter.transform(features)
+    return pd.DataFrame(
+        {
+            "likely_segment": segmenter.predict(features),
+            "probability": chances.max(axis=1),
+            "x": places["x"],
+            "y": places["y"],
+        },
+        index=features.index,
+    )
+
+
+def _plan_steps(models: Models, features: pd.DataFrame, partners: pd.DataFrame) -> pd.DataFrame:
+    """The plan for the whole programme, with the title of each step in the report's language."""
+    params, programme = models.params, models.programme
+    plan = plan_next_steps(
+        features,
+        partners[["segment", "segment_name"]],
+        partners[["score"]],
+        models.journey,
+        actions=params.actions,
+        capacity=params.plan,
+        log=programme.frame("actions"),
+        consents=programme.frame("consents"),
+        preferences=programme.frame("preferences"),
+        as_of=params.programme.as_of,
+    )
+    titles = {name: action.text[params.report.language].title for name, action in params.actions.items()}
+    plan.insert(4, "title", plan["action"].map(titles))
+    return plan.set_index("partner_id")
+
+
+def _advise_partners(models: Models, features: pd.DataFrame, partners: pd.DataFrame) -> pd.DataFrame:
+    """One row a partner close below the next tier, the closest first: what would lift it, tried out."""
+    rating, settings = models.rating, models.params.rating
+    thresholds = rating.tier_thresholds_ + settings.hysteresis
+    rows = []
+    for _, own in partners.dropna(subset=["tier"]).groupby("region"):
+        gaps = pd.concat(
+            {tier: thresholds[tier] - own.loc[own["tier"] < tier, "score"] for tier in thresholds.index[:-1]},
+            names=["tier"],
+        )
+        nearest = gaps[gaps > 0].sort_values(kind="stable").reset_index().drop_duplicates("partner_id").head(_ADVISED)
+        for partner_id, tier, gap in nearest[["partner_id", "tier", "score"]].itertuples(index=False):
+            advice = rating.raise_to(features, partner_id, tier, hysteresis=settings.hysteresis)
+            changes = advice.changes[["feature", "now", "then"]].itertuples(index=False)
+            rows.append(
+                {
+                    "partner_id": partner_id,
+                    "name": partners.loc[partner_id, "name"],
+                    "tier": str(partners.loc[partner_id, "tier"]),
+                    "next_tier": tier,
+                    "score": advice.score,
+                    "points_missing": gap,
+                    "reachable": advice.reachable,
+                    "advice": state_changes(changes) or advice.reason,
+                    "region": partners.loc[partner_id, "region"],
+                }
+            )
+    columns = ["partner_id", "name", "tier", "next_tier", "score", "points_missing", "reachable", "advice", "region"]
+    return pd.DataFrame(rows, columns=columns).set_index("partner_id").sort_values("points_missing", kind="stable")
+
+
+def _tell_journey(models: Models, features: pd.DataFrame, groups: dict[str, pd.Index]) -> dict[str, pd.DataFrame]:
+    """Stages, conversion, time in stage and bottlenecks, for the programme and each region."""
+    journey, region = models.journey, features["region"]
+
+    def spread(table: pd.DataFrame, by_region: pd.DataFrame) -> pd.DataFrame:
+        return pd.concat([table, by_region], ignore_index=True).rename(columns={"group": "region"})
+
+    deals = journey.current_["deal_id"].notna().any()
+    worth = features["average_order_value_365d" if deals else "monetary_value_365d"]
+    waits = [journey.bottlenecks(worth.loc[rows]).assign(region=code) for code, rows in groups.items()]
+    current = journey.current_.assign(region=journey.current_["partner_id"].map(region))
+    return {
+        "stages": pd.concat([current.assign(region="all"), current], ignore_index=True),
+        "conversion": spread(journey.conversion(), journey.conversion(by=region)),
+        "time_in_stage": spread(journey.time_in_stage(), journey.time_in_stage(by=region)),
+        "bottlenecks": pd.concat(waits, ignore_index=True),
+    }
+
+
+def _tell_effect(models: Models, partners: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Metrics for the programme and each region, by segment within them, and quarter by quarter."""
+    settings, programme, as_of = models.params.effect, as_frames(models.programme), models.params.programme.as_of
+    options: dict[str, Any] = {
+        "window_days": settings.window_days,
+        "level": settings.interval_level,
+        "stages": tuple(settings.conversion),
+    }
+    groups = partners[["segment_name"]].fillna("no segment")
+    after = pd.Timestamp(models.params.programme.as_of) + pd.Timedelta(days=1)
+    ends = [after - pd.DateOffset(months=months) - pd.Timedelta(days=1) for months in range(21, -1, -3)]
+    first = programme["sales"]["sold_at"].min() + pd.Timedelta(days=settings.window_days - 31)
+    quarters = [end.strftime("%Y-%m-%d") for end in ends if first <= end]  # a window must lie within what is known
+
+    def spread(as_of: str | list[str], by: list[str], **more: Any) -> pd.DataFrame:
+        whole = summarize_metrics(programme, as_of=as_of, by=by, **options, **more).assign(region="all")
+        return pd.concat([whole, summarize_metrics(programme, as_of=as_of, by=["region", *by], **options, **more)])
+
+    trend = ["revenue_per_partner", "active_share", "engagement_rate"]
+    return {
+        "metrics": spread(as_of, []),
+        "segment_metrics": spread(as_of, ["segment_name"], groups=groups),
+        "trend": spread(quarters, [], metrics=trend),
+    }
+
+
+def _count_segments(partners: pd.DataFrame, names: dict[int, str]) -> pd.DataFrame:
+    """One row a segment: segment, name, n, share of the partners given; who belongs to none is in no row."""
+    counts = partners["segment"].value_counts().reindex(list(names), fill_value=0)
+    return pd.DataFrame(
+        {
+            "segment": counts.index,
+            "name": counts.index.map(names),
+            "n": counts.to_numpy(),
+            "share": counts.to_numpy() / max(len(partners), 1),
+        }
+    )
+
+
+def _count_moves(partners: pd.DataFrame, names: dict[int, str]) -> pd.DataFrame:
+    """One row a segment a year ago, a column a segment now: how many partners; joined and left beside them."""
+    before = partners["segment_before"].dropna().astype(int)
+    matrix = migration_matrix(before, partners["likely_segment"])
+    return matrix.rename(index=names, columns=names).reset_index(names="a_year_ago")
+
+
+def _shorten_profile(segmenter: "PartnerSegmenter", features: pd.DataFrame) -> pd.DataFrame:
+    """One row a segment: how large and how stable, and the columns that differ most between segments."""
+    profile = segmenter.profile_
+    numbers = profile.select_dtypes("number").columns.intersection(features.select_dtypes("number").columns)
+    places = features[numbers].rank(pct=True).groupby(segmenter.labels_).mean()
+    telling = places.std().sort_values(ascending=False, kind="stable").index[:_TELLING]
+    words = profile.columns.intersection(["partner_type", "company_size"])
+    columns = ["name", "n", "share", "stability", *words, *telling]
+    return profile[columns].reset_index(drop=True)
+
+
+def _summarize_coverage(features: pd.DataFrame) -> pd.DataFrame:
+    """One row a family of features: family, number of features, share of known values (0 to 1)."""
+    family = describe_features()["family"]
+    known = features.notna().mean().groupby(family.reindex(features.columns), sort=False).agg(["size", "mean"])
+    return known.set_axis(["features", "coverage"], axis=1).rename_axis("family").reset_index()
+
+
+def _count_aside(quarantine: pd.DataFrame) -> pd.DataFrame:
+    """One row a table and reason: how many rows were set aside, and where the first one stands."""
+    keys = ["table", "column", "reason"]
+    counts = quarantine.groupby(keys, dropna=False, sort=False).agg(
+        rows=("line", "size"), file=("file", "first"), line=("line", "first")
+    )
+    return counts.reset_index().sort_values("rows", ascending=False, kind="stable", ignore_index=True)
+
+
+def _list_unknown(programme: "Programme") -> pd.DataFrame:
+    """One row a column that no source knows: table, column; `*` where the table has no rows."""
+    empty = set(programme.freshness.loc[programme.freshness["rows"] == 0, "table"])
+    rows = [
+        (table, column)
+        for table, columns in programme.unknown.items()
+        for column in (["*"] if table in empty else columns)
+    ]
+    return pd.DataFrame(rows, columns=["table", "column"])
+
+
+def _count_variants(assignments: pd.DataFrame, region: pd.Series) -> pd.DataFrame:
+    """One row an experiment and variant: partners, first and last day of assignment."""
+    own = assignments.assign(region=assignments["partner_id"].map(region))
+    both = pd.concat([own.assign(region="all"), own])
+    counts = both.groupby(["region", "experiment", "variant"]).agg(
+        n=("partner_id", "nunique"), first=("assigned_at", "min"), last=("assigned_at", "max")
+    )
+    return counts.reset_index()
+
+
+def _mean_factors(contributions: pd.DataFrame, factors: pd.DataFrame) -> pd.DataFrame:
+    """One row a factor: its mean contribution in points, and for what share of these partners it is known."""
+    return pd.DataFrame(
+        {
+            "factor": factors.index,
+            "pillar": factors["pillar"].to_numpy(),
+            "weight": factors["weight"].to_numpy(),
+            "contribution": contributions.dropna(how="all").fillna(0).mean().reindex(factors.index).to_numpy(),
+            "coverage": contributions.notna().mean().reindex(factors.index).to_numpy(),
+        }
+    )
+
+
+def _summarize_regions(partners: pd.DataFrame, metrics: pd.DataFrame, groups: dict[str, pd.Index]) -> pd.DataFrame:
+    """One row a region: the measures that the index compares, with `_lower` and `_upper` where there is an interval."""
+    shown = ["revenue_per_partner", "active_share", "engagement_rate", "conversion"]
+    rows = {}
+    for code, index in groups.items():
+        own = metrics[metrics["region"] == code].set_index("metric")
+        row: dict[str, Any] = {"partners": len(index), "revenue": own.loc["revenue", "value"]}
+        for name in shown:
+            row |= {
+                name: own.loc[name, "value"],
+                f"{name}_lower": own.loc[name, "lower"],
+                f"{name}_upper": own.loc[name, "upper"],
+            }
+        row["score"] = partners.loc[index, "score"].median()
+        rows[code] = row
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("region")

@@ -1,0 +1,109 @@
+import pandas as pd
+
+from partnerseg.params import Params
+from partnerseg.report import tables
+from tests.report import frames as f
+
+
+def test_moves_are_listed_from_where_to_where_the_largest_first():
+    moves = pd.DataFrame({"a_year_ago": ["A", "B", "joined"], "A": [60, 1, 3], "B": [2, 20, 0], "left": [0, 4, 0]})
+    assert tables.list_moves(moves).to_numpy().tolist() == [
+        ["B", "left", 4],
+        ["joined", "A", 3],
+        ["A", "B", 2],
+        ["B", "A", 1],
+    ]
+
+
+def test_nobody_moved_is_no_row():
+    assert tables.list_moves(pd.DataFrame({"a_year_ago": ["A"], "A": [60]})).empty
+
+
+def test_factors_are_told_in_words_the_heaviest_first():
+    factors = pd.DataFrame(
+        {
+            "factor": ["teamwork", "product_quality"],
+            "pillar": ["delivery", "offer"],
+            "features": ["assessed_teamwork", "return_rate_365d, review_score_365d"],
+            "direction": ["up", "down, up"],
+            "grade": ["manager", "system"],
+            "weight": [0.25, 0.75],
+            "coverage": [0.5, 0.9],
+        }
+    )
+    listed = tables.list_factors(factors)
+    assert listed["factor"].tolist() == ["product_quality", "teamwork"]
+    assert listed["made_of"].tolist() == [
+        "share returned (365 days) (less is better) and score of reviews (365 days)",
+        "assessed teamwork",
+    ]
+    assert listed["weight_share"].tolist() == [0.75, 0.25]
+
+
+PLAN = pd.DataFrame(
+    {
+        "name": ["Later", "Sooner", "Nobody", "Gain"],
+        "stage": "growing",
+        "title": ["Call", "Call", None, "Visit"],
+        "reason": "because",
+        "channel": "phone",
+        "language": "en",
+        "expected_gain": [f.NAN, f.NAN, f.NAN, 12.0],
+        "due_at": pd.to_datetime(["2026-07-30", "2026-07-14", None, "2026-08-30"]),
+    }
+)
+
+
+def test_steps_with_a_known_gain_come_first_then_what_is_due_first():
+    listed = tables.list_steps(PLAN, currency="EUR")
+    assert listed["name"].tolist() == ["Gain", "Sooner", "Later"]
+    assert listed["expected gain, EUR"].tolist()[0] == 12
+
+
+def test_where_no_gain_is_known_there_is_no_column_of_gains():
+    assert list(tables.list_steps(PLAN.head(3), currency="EUR"))[-1] == "due_at"
+
+
+ADVICE = pd.DataFrame(
+    {
+        "name": ["A", "B"],
+        "tier": "silver",
+        "next_tier": "gold",
+        "points_missing": [1.0, 2.0],
+        "reachable": [True, False],
+        "advice": "sell",
+        "region": ["north", "Київ"],
+    }
+)
+
+
+def test_advice_names_regions_where_there_are_several():
+    regions = [Params({"code": "north", "name": "The North"})]
+    assert tables.list_advice(ADVICE, regions=regions)["region"].tolist() == ["The North", "Київ"]
+    assert list(tables.list_advice(ADVICE.head(1), regions=regions)) == [
+        "name",
+        "tier",
+        "next_tier",
+        "points_missing",
+        "advice",
+    ]
+
+
+def test_what_is_not_known_comes_last_with_its_reason_in_words():
+    unknown = f.METRICS.head(1).assign(metric="roi", value=f.NAN, reason="see revenue_per_cost")
+    listed = tables.list_metrics(pd.concat([unknown, f.METRICS.assign(reason="")]))
+    assert listed["metric"].tolist()[-1] == "roi"
+    assert listed["why_unknown"].tolist() == ["", "", "", "see revenue per cost"]
+    assert "why_unknown" not in tables.list_metrics(f.METRICS.assign(reason=""))
+
+
+def test_reasons_are_told_in_words():
+    aside = pd.DataFrame({"table": ["sales"], "reason": ["must be a partner_id"], "rows": [2]})
+    assert tables.list_aside(aside)["reason"].tolist() == ["must be a partner"]
+
+
+def test_experiments_are_dated_by_day():
+    own = pd.DataFrame(
+        {"experiment": ["a"], "variant": ["b"], "n": [3], "first": [pd.Timestamp("2026-01-02 09:00")], "last": [pd.NaT]}
+    )
+    assert tables.list_experiments(own)["first"].tolist() == [pd.Timestamp("2026-01-02")]
