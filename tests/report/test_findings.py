@@ -39,7 +39,7 @@ EXPECTED = [
     ),
     (
         lambda: findings.state_freshness(f.FRESHNESS.head(2), as_of="2026-04-28"),
-        "All 2 tables with dates end at most 1 day before this report.",
+        "The 2 tables with dates end at most 1 day before this report.",
     ),
     (
         lambda: findings.state_sizes(f.SIZES, f.SIZES.assign(share=[0.1, 0.45]), region="north"),

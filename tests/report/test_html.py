@@ -290,12 +290,12 @@ def test_what_is_known_comes_first_and_what_is_not_is_one_line():
     top = html.render_page(nb, CONTEXT).partition('class="contents"')[0]
     assert re.findall(r'<li><a href="#[^"]+">([^<]*)', top)[-1] == "New agents lead."
     assert re.findall(r">([^<]*)</a>", top.partition("Not known yet: ")[2]) == ["How fast", "What to do"]
-    assert "What to do: " not in top
+    assert "Act on this: " not in top
 
 
 def test_what_to_do_is_linked_at_the_top():
     page = html.render_page(notebook(cell(output(table(f.PLAN, finding="Call two partners.", action=True)))), CONTEXT)
-    assert re.search(r'What to do: <a href="#[^"]+">Call two partners\.</a>', page)
+    assert re.search(r'Act on this: <a href="#[^"]+">Call two partners\.</a>', page)
 
 
 def test_the_same_figure_twice_has_ids_of_its_own():
@@ -447,13 +447,16 @@ def test_the_index_compares_regions_on_one_scale_with_the_programme_first():
 
 def test_the_index_tells_what_failed_what_changed_and_the_best_sentences():
     failed = html.Failure("West", "What works?", "cell 7", HOSTILE)
-    changes = pd.DataFrame({"Revenue": [-1500.0], "Active": [0.012]}, index=pd.Index(["West"], name="region"))
+    changes = pd.DataFrame(
+        {"Revenue": [-1500.0], "Active": [0.012], "Same": [0.0]}, index=pd.Index(["West"], name="region")
+    )
     page = html.render_index(html.IndexContext(**{**vars(INDEX), "failures": [failed], "changes": changes}))
     assert "<script" not in page
     assert "1 page could not be made" in page
     assert "cell 7" in page
     assert "EUR\xa0−1\u202f500" in page
     assert "+1.2 points" in page
+    assert "Same" not in page
     assert '<a href="all/02.html#x">Agents lead.</a>' in page
     assert "This page could not be made." in page
     assert "This is the first edition" not in page

@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from partnerseg.segments.segmenter import PartnerSegmenter
+from partnerseg.segments.segmenter import PartnerSegmenter, _measure_stability
 
 CENTERS = {
     "orders": (60, 8, 20),
@@ -143,6 +143,17 @@ def test_partition_does_not_depend_on(change, planted, fitted):
         assert same(found, fitted.labels_) > 0.97
     else:
         assert found.tolist() == fitted.labels_.tolist()
+        # Not even the map differs, which feels the smallest change.
+        changed_map, fitted_map = refitted.transform(changed).loc[frame.index], fitted.transform(frame)
+        pd.testing.assert_frame_equal(changed_map, fitted_map, check_exact=True)
+
+
+def test_stability_counts_what_stands_for_a_segment():
+    # Rows: two segments of 10; columns: three segments found in a half. The first two stand for the first segment and
+    # take in 2 of the second, the third is the rest: 10 of 12 and 8 of 10 are shared.
+    stability, mixed = _measure_stability([np.array([[6.0, 4, 0], [1, 1, 8]])])
+    np.testing.assert_allclose(stability, [10 / 12, 8 / 10])
+    assert mixed.tolist() == [[10, 0], [2, 8]]
 
 
 def test_only_the_chosen_columns_count(planted):

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from partnerseg.report.language import format_count, format_share, join_some, say, say_columns, say_count, say_name
+from partnerseg.report.language import format_count, format_share, join_some, say, say_message, say_count, say_name
 
 _RELIABLE = 0.6  # stability under which a segment is a hint (Hennig 2007)
 
@@ -23,7 +23,7 @@ def list_unknown(unknown: pd.DataFrame, notices: pd.DataFrame) -> list[str]:
         doubts.append(_say("unknown_columns", table=say_name(table), columns=join_some([say_name(n) for n in names])))
     for row in notices[notices["kind"] == "warn"].to_dict("records"):
         place = ", ".join(part for part in (row["file"], *map(say_name, (row["table"], row["column"]))) if part)
-        message = say_columns(row["message"])
+        message = say_message(row["message"])
         doubts.append(_say("notice", place=place, rows=say_count("row", row["rows"]), message=message))
     return doubts
 
@@ -102,7 +102,7 @@ def list_metric_doubts(metrics: pd.DataFrame) -> list[str]:
     """
     unknown = metrics[metrics["value"].isna()]
     return [
-        _say("metric_unknown", metrics=join_some([say_name(name) for name in names]), reason=say_columns(str(reason)))
+        _say("metric_unknown", metrics=join_some([say_name(name) for name in names]), reason=say_message(str(reason)))
         for reason, names in unknown.groupby("reason", sort=False)["metric"]
     ]
 

@@ -127,12 +127,12 @@ def draw_ledger(ledger: pd.DataFrame) -> "Axes":
                 axes.barh(labels, share, left=left, color=color, height=0.5, label=say_name(fate))
             left += share
         for place, (rows, used) in enumerate(zip(totals["rows_in"], totals["used"], strict=True)):
-            text = say("figures.not_used", rows=format_count(rows - used), share=format_share(1 - used / rows))
+            text = say("figures.not_used", rows=format_count(rows - used))
             text = text if used < rows else say("figures.all_used")
             _write(axes, 1, place, text, color=INK if used < rows else GRAY)
         _grid(axes, "x", format_share)
-        axes.set_xlim(0, 1)
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, handlelength=1, borderaxespad=0.2)
+        axes.set(xlim=(0, 1), ylim=(-0.6, len(totals) - 0.4))
+        axes.figure.legend(loc="outside upper left", ncols=2, frameon=False, handlelength=1)
     return axes
 
 
@@ -157,6 +157,7 @@ def draw_freshness(freshness: pd.DataFrame, *, as_of: str) -> "Axes":
             late = max((day - pd.Timestamp(last).normalize()).days, 0)
             text = say("figures.current") if late == 0 else say("figures.late", days=say_count("day", late))
             _write(axes, day, place, text, color=INK if late <= 31 else WARNING)
+        axes.set_ylim(-0.6, len(known) - 0.4)
         _mark_months(axes, pd.concat([known["first"], known["last"]]))
         _grid(axes, "x")
     return axes
@@ -182,8 +183,8 @@ def draw_segment_map(points: pd.DataFrame) -> "Axes":
     points = points.dropna(subset=["x", "y"])
     if points.empty:
         return _draw_nothing()
-    segment = points["segment"] if points["segment"].nunique() > 1 else -1  # one group is no segment
-    points = points.assign(segment=segment)
+    if (points["segment"] == points["segment"].iloc[0]).all():  # one group is no segment
+        points = points.assign(segment=-1)
     names = points[points["segment"] >= 0].groupby("segment")["segment_name"].agg(["first", "size"])
     size = 26 if len(points) <= 500 else 14
     bitmap = len(points) > _MOST_POINTS
@@ -352,7 +353,8 @@ def draw_time_in_stage(times: pd.DataFrame) -> "Axes":
     """Draw the median number of days that a stage takes, with its interval.
 
     Args:
-        times: One row a group and stage: stage, n, censored (still there), median_days, lower, upper (days); group where there are several.
+        times: One row a group and stage: stage, n, censored (still there), median_days, lower, upper (days); group
+            where there are several.
             A missing median means that fewer than half have moved on.
     """
     left = times[times["n"] > times["censored"]]  # nobody leaves where the way ends
@@ -546,7 +548,7 @@ def _draw_dots(
 
 def _label_row(rows: pd.DataFrame, name: object) -> str:
     """Label a row with its name and, below, the number of partners behind it."""
-    label = _wrap(say_name(name))
+    label = _wrap(say_name(name), lines=4)
     return f"{label}\nn = {format_count(rows['n'].sum())}" if "n" in rows else label
 
 

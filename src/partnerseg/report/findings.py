@@ -20,7 +20,7 @@ from partnerseg.report.language import (
     join_some,
     join_words,
     say,
-    say_columns,
+    say_message,
     say_count,
     say_name,
 )
@@ -72,7 +72,7 @@ def state_aside(aside: pd.DataFrame) -> str:
     if not rows:
         return _say("aside_none")
     first = aside.sort_values("rows", ascending=False, kind="stable").iloc[0]
-    reason = say_columns(str(first["reason"]))
+    reason = say_message(str(first["reason"]))
     facts = {"rows": say_count("row", rows), "table": say_name(first["table"]), "reason": reason}
     return _say("aside" if len(aside) > 1 else "aside_one", n=format_count(first["rows"]), **facts)
 

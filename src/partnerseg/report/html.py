@@ -359,7 +359,7 @@ def render_page(notebook: "NotebookNode", context: PageContext) -> str:
         question=question,
         findings=known[:_FINDINGS],
         actions=[finding for finding in known if finding["action"]],
-        unknown=list({finding["section"]: finding for finding in findings if finding not in known}.values()),
+        unknown=_name_open(findings, known),
         contents=page.headings,
         body=body,
         has_method=any(_about(output).get("kind") == "method" for output in _outputs(notebook)),
@@ -409,6 +409,12 @@ def _require(**texts: str) -> None:
 def _show_nothing(finding: str, action: bool) -> Evidence:
     place = _name_place("nothing", finding)
     return Evidence("nothing", place, finding, finding, _render("evidence.html.j2", id=place, nothing=finding), action)
+
+
+def _name_open(findings: list[dict[str, Any]], known: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Choose one finding for each section that knows nothing."""
+    told = {finding["section"] for finding in known}
+    return list({one["section"]: one for one in reversed(findings) if one["section"] not in told}.values())[::-1]
 
 
 def _space_counts(measure: str) -> str:
@@ -573,7 +579,7 @@ def _lay_out(
     csv = base64.b64encode(_to_csv(whole.head(_CSV_ROWS)).encode("utf-8")).decode("ascii")
     return {
         "headers": [
-            {"text": say_name(name), "style": _choose_style(frame.get(name), column)}
+            {"text": say_name(name), "style": _choose_style(whole.get(name, frame.get(name)), column)}
             for name, column in columns.items()
         ],
         "rows": cells[:rows],
@@ -608,12 +614,13 @@ def _format_columns(frame: pd.DataFrame) -> dict[str, list[str]]:
 
 
 def _format_changes(context: IndexContext) -> pd.DataFrame:
-    """Write the change of every measure in its unit, with its sign."""
+    """Write the change of every measure that changed in its unit, with its sign."""
     changes, units = cast(pd.DataFrame, context.changes), {measure.title: measure.unit for measure in context.measures}
     return pd.DataFrame(
         {
             name: [format_change(value, units[name]) for value in values] if name in units else values
             for name, values in changes.items()
+            if values.fillna(0).ne(0).any()
         },
         index=changes.index,
     )

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from partnerseg.report.language import join_words, say, say_columns, say_name
+from partnerseg.report.language import join_words, say, say_message, say_name
 
 
 def list_moves(moves: pd.DataFrame) -> pd.DataFrame:
@@ -95,7 +95,7 @@ def list_metrics(metrics: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row a metric: metric, value, lower, upper, unit, partners, and why_unknown where there is a reason.
     """
-    why = metrics["reason"].map(say_columns)
+    why = metrics["reason"].map(say_message)
     listed = metrics[["metric", "value", "lower", "upper", "unit"]].assign(partners=metrics["n"], why_unknown=why)
     listed = listed.sort_values("value", key=lambda value: value.isna(), kind="stable", ignore_index=True)
     return listed if listed["value"].isna().any() else listed.drop(columns="why_unknown")
@@ -107,7 +107,7 @@ def list_aside(aside: pd.DataFrame) -> pd.DataFrame:
     Args:
         aside: One row a table, column and reason: table, column, reason, rows, file, line.
     """
-    return aside.assign(reason=aside["reason"].map(say_columns))
+    return aside.assign(reason=aside["reason"].map(say_message))
 
 
 def list_experiments(experiments: pd.DataFrame) -> pd.DataFrame:

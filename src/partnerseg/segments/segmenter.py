@@ -35,9 +35,9 @@ class PartnerSegmenter(TransformerMixin, ClusterMixin, BaseEstimator):
 
     Columns become coordinates (`encoding`), UMAP draws a map of them from exact neighbors, HDBSCAN reads the dense
     places of the map, and what halves of the data do not keep apart is joined. Segments are claimed only if the data
-    split more clearly than matched data without segments (`evidence_`); otherwise there is one segment, and the map is a plain projection
-    on the two main directions. Above 20,000 rows the map is made of a sample of landmarks. Later partners are placed by
-    their nearest landmarks in the coordinates that are known of them, without UMAP.
+    split more clearly than matched data without segments (`evidence_`); otherwise there is one segment, and the map is
+    a plain projection on the two main directions. Above 20,000 rows the map is made of a sample of landmarks. Later
+    partners are placed by their nearest landmarks in the coordinates that are known of them, without UMAP.
 
     Args:
         min_partners: Fewer rows are not clustered.

@@ -111,13 +111,14 @@ def join_some(words: Iterable[str], *, most: int = 6, language: str = "en") -> s
     return join_words([*words[:most], say("others", language=language, n=format_count(left))], language=language)
 
 
-def say_columns(text: str, *, language: str = "en") -> str:
-    """Say the names of columns in a message in words.
+def say_message(text: str, *, language: str = "en") -> str:
+    """Say a message for readers: names of columns in words, dates as the page writes them.
 
     Example:
-        >>> say_columns("the margin is not known; see revenue_per_cost")
-        'the margin is not known; see revenue per cost'
+        >>> say_message("known since 2026-03-01; see revenue_per_cost")
+        'known since 1 March 2026; see revenue per cost'
     """
+    text = re.sub(r"\b\d{4}-\d{2}-\d{2}\b", lambda day: format_date(day.group(), language=language), text)
     return re.sub(r"\b[a-z]+(?:_[a-z0-9]+)+\b", lambda name: say_name(name.group(), language=language), text)
 
 
