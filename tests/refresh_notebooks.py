@@ -26,11 +26,8 @@ def refresh(path: Path) -> None:
         tags = cell.metadata.get("tags")
         cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
         if cell.cell_type == "code":
-            cell.execution_count = None
-            cell.outputs = [] if IGNORE in cell.metadata.get("tags", []) else cell.outputs
-            for output in cell.outputs:
-                if "execution_count" in output:
-                    output["execution_count"] = None
+            if IGNORE in cell.metadata.get("tags", []):
+                cell.outputs, cell.execution_count = [], None
     nbformat.write(executed, path)
 
 

@@ -26,7 +26,7 @@ def test_only_compared_outputs_are_stored(path):
     for cell in cells:
         if IGNORE in cell.metadata.get("tags", []):
             assert not cell.outputs
-        assert cell.execution_count is None
+            assert cell.execution_count is None
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)

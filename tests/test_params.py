@@ -61,7 +61,7 @@ def test_region_codes_stay_text(tmp_path, code):
         ("rating: {tiers: 3}", ["rating.tiers", "names with number"]),
         ("rating: {factors: [{factor: x}]}", ["row 1", "rating.factors", "pillar is missing"]),
         ("rating: {factors: 5}", ["rating.factors", "a list"]),
-        ("features: {windows: [a]}", ["features.windows", "'a'", "whole number"]),
+        ("rating: {bounds_quantiles: [a]}", ["rating.bounds_quantiles", "'a'", "a number"]),
         ("journey: {stages: [1]}", ["journey.stages", "1", "text"]),
         ("quality: {min_group: 5}\nquality: {min_group: 6}", ["line 3", "'quality' stands twice"]),
         ("quality: &a {min_group: 5}", ["line 2", "anchor"]),

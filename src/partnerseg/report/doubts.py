@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from partnerseg.report.language import format_count, format_share, join_some, say, say_message, say_count, say_name
+from partnerseg.report.language import format_count, format_share, join_some, say, say_count, say_message, say_name
 
 _RELIABLE = 0.6  # stability under which a segment is a hint (Hennig 2007)
 

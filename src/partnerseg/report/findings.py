@@ -20,8 +20,8 @@ from partnerseg.report.language import (
     join_some,
     join_words,
     say,
-    say_message,
     say_count,
+    say_message,
     say_name,
 )
 

@@ -1,0 +1,195 @@
+"""Show results: every function takes a result and returns the piece of a page that is its evidence.
+
+What a piece says beside its finding (measure, alternative text, note) stands under `evidence` in
+`language/<code>.yaml`.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from partnerseg.report import figures, findings, html, tables
+from partnerseg.report.html import Evidence
+from partnerseg.report.language import format_count, load_language, say, say_name
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def show_ledger(ledger: pd.DataFrame) -> Evidence:
+    """Show what became of the rows read; see `figures.draw_ledger`."""
+    readings = format_count(len(ledger))
+    return _show("ledger", figures.draw_ledger(ledger), findings.state_ledger(ledger), data=ledger, readings=readings)
+
+
+def show_freshness(freshness: pd.DataFrame, *, as_of: str) -> Evidence:
+    """Show from when to when each table tells; see `figures.draw_freshness`."""
+    drawn = figures.draw_freshness(freshness, as_of=as_of)
+    return _show("freshness", drawn, findings.state_freshness(freshness, as_of=as_of), data=freshness)
+
+
+def show_coverage(coverage: pd.DataFrame, *, partners: int) -> Evidence:
+    """Show for what share of so many partners each family of features is known; see `figures.draw_coverage`."""
+    n = format_count(partners)
+    return _show("coverage", figures.draw_coverage(coverage), findings.state_coverage(coverage), data=coverage, n=n)
+
+
+def show_aside(aside: pd.DataFrame) -> Evidence:
+    """Show why rows were set aside; see `tables.list_aside`."""
+    return _show_table("aside", tables.list_aside(aside), findings.state_aside(aside))
+
+
+def show_segment_map(partners: pd.DataFrame, sizes: pd.DataFrame, *, evidence: Any) -> Evidence:
+    """Show every partner as a point of the map; see `figures.draw_segment_map` and `findings.state_segments`."""
+    points = partners[["name", "segment_name", "probability", "x", "y"]]
+    finding = findings.state_segments(sizes, evidence=evidence)
+    return _show("map", figures.draw_segment_map(partners), finding, data=points, n=format_count(len(partners)))
+
+
+def show_segment_sizes(sizes: pd.DataFrame, programme: pd.DataFrame, *, region: str) -> Evidence:
+    """Show how large the segments are, against the whole programme; see `findings.state_sizes`."""
+    finding = findings.state_sizes(sizes, programme, region=region)
+    data = sizes.assign(segment=sizes["segment"] + 1).rename(columns={"n": "partners"})
+    return _show("sizes", figures.draw_segment_sizes(sizes), finding, data=data, n=format_count(sizes["n"].sum()))
+
+
+def show_profile(profile: pd.DataFrame) -> Evidence:
+    """Show what is typical of each segment: one row a segment, see `findings.state_profile`."""
+    return _show_table("profile", profile.rename(columns={"n": "partners"}), findings.state_profile(profile))
+
+
+def show_criterion(partners: pd.DataFrame, criterion: str) -> Evidence:
+    """Show how many partners fall into each category of a criterion; see `figures.draw_criteria`."""
+    drawn, finding = (
+        figures.draw_criteria(partners, criterion=criterion),
+        findings.state_criteria(partners, criterion=criterion),
+    )
+    counts, n = partners[criterion].value_counts(), format_count(len(partners))
+    return _show("criterion", drawn, finding, data=counts, n=n, criterion=say_name(criterion))
+
+
+def show_moves(moves: pd.DataFrame) -> Evidence:
+    """Show who changed segment within a year; see `tables.list_moves`."""
+    return _show_table("moves", tables.list_moves(moves), findings.state_moves(moves), data=moves)
+
+
+def show_tiers(tiers: pd.Series) -> Evidence:
+    """Show how many partners stand in each tier; see `figures.draw_tiers`."""
+    counts, n = tiers.value_counts(dropna=False), format_count(len(tiers))
+    return _show("tiers", figures.draw_tiers(tiers), findings.state_tiers(tiers), data=counts, n=n)
+
+
+def show_contributions(contributions: pd.DataFrame, means: pd.DataFrame) -> Evidence:
+    """Show what each factor adds to the average score; see `figures.draw_factor_contributions`."""
+    drawn, n = figures.draw_factor_contributions(contributions), format_count(len(contributions))
+    return _show("contributions", drawn, findings.state_factor_contributions(contributions), data=means, n=n)
+
+
+def show_ranks(partners: pd.DataFrame) -> Evidence:
+    """Show the best and the last partners with the range of their rank; see `figures.draw_rank_intervals`."""
+    columns = ["name", "score", "tier", "rank", "rank_lower", "rank_upper"]
+    ranks = partners[columns].sort_values("rank", kind="stable")
+    drawn = figures.draw_rank_intervals(ranks.rename(columns={"rank_lower": "lower", "rank_upper": "upper"}))
+    n = format_count(ranks["rank"].count())
+    return _show("ranks", drawn, findings.state_rank_intervals(ranks), data=ranks, n=n)
+
+
+def show_advice(advice: pd.DataFrame, *, regions: Sequence[Any]) -> Evidence:
+    """Show who is close below a tier and what would lift them; see `tables.list_advice`."""
+    listed = tables.list_advice(advice, regions=regions)
+    return _show_table("advice", listed, findings.state_advice(advice), data=advice, action=True)
+
+
+def show_factors(factors: pd.DataFrame) -> Evidence:
+    """Show how much each factor weighs; see `tables.list_factors`."""
+    listed = tables.list_factors(factors)
+    return _show_table("factors", listed, findings.state_factors(factors), data=factors, rows=len(listed))
+
+
+def show_stages(current: pd.DataFrame, *, stages: Sequence[str]) -> Evidence:
+    """Show where partners or deals stand, stages and exits in order; see `figures.draw_stages`."""
+    counts, n = current["stage"].value_counts(), format_count(len(current))
+    drawn = figures.draw_stages(current, stages=list(stages))
+    return _show("stages", drawn, findings.state_stages(current), data=counts, n=n)
+
+
+def show_conversion(conversion: pd.DataFrame, *, horizon_days: int) -> Evidence:
+    """Show what share moves on within the horizon; see `figures.draw_conversion`."""
+    finding = findings.state_conversion(conversion, horizon_days=horizon_days)
+    return _show("conversion", figures.draw_conversion(conversion), finding, data=conversion, days=horizon_days)
+
+
+def show_time_in_stage(times: pd.DataFrame) -> Evidence:
+    """Show how long stages take; see `figures.draw_time_in_stage`."""
+    return _show("times", figures.draw_time_in_stage(times), findings.state_time_in_stage(times), data=times)
+
+
+def show_bottlenecks(bottlenecks: pd.DataFrame, *, currency: str) -> Evidence:
+    """Show where money waits; see `figures.draw_bottlenecks`."""
+    drawn = figures.draw_bottlenecks(bottlenecks, currency=currency)
+    finding = findings.state_bottlenecks(bottlenecks, currency=currency)
+    return _show("bottlenecks", drawn, finding, data=bottlenecks, currency=currency)
+
+
+def show_plan(plan: pd.DataFrame, *, currency: str) -> Evidence:
+    """Show the next step of each partner; see `tables.list_steps`."""
+    listed = tables.list_steps(plan, currency=currency)
+    return _show_table("plan", listed, findings.state_plan(plan, currency=currency), data=plan, action=True)
+
+
+def show_metrics(metrics: pd.DataFrame, programme: pd.DataFrame, *, window_days: int) -> Evidence:
+    """Show all measures, the first against the whole programme's; see `tables.list_metrics`."""
+    finding = findings.state_metric(metrics, metric="revenue_per_partner", programme=programme)
+    listed = tables.list_metrics(metrics)
+    return _show_table("metrics", listed, finding, data=metrics, rows=len(listed), days=window_days)
+
+
+def show_metric_by(metrics: pd.DataFrame, metric: str, by: str, *, window_days: int) -> Evidence:
+    """Show one measure for every group but `all`; see `figures.draw_metric_by_group`."""
+    own = metrics[(metrics["metric"] == metric) & (metrics[by] != "all")]
+    drawn = figures.draw_metric_by_group(own, metric=metric, by=by)
+    finding = findings.state_metric_by_group(own, metric=metric, by=by)
+    words = {"metric": say_name(metric), "by": say_name(by), "days": window_days}
+    return _show("metric_by", drawn, finding, data=own, **words)
+
+
+def show_trend(trend: pd.DataFrame, metric: str, *, unit: str, window_days: int) -> Evidence:
+    """Show one measure over time; see `figures.draw_metric_trend`."""
+    own = trend[trend["metric"] == metric]
+    finding = findings.state_metric_trend(own, metric=metric, unit=unit)
+    drawn = figures.draw_metric_trend(own, unit=unit)
+    return _show("trend", drawn, finding, data=own, metric=say_name(metric), days=window_days)
+
+
+def show_experiments(experiments: pd.DataFrame) -> Evidence:
+    """Show who takes part in which experiment; see `tables.list_experiments`."""
+    return _show_table("experiments", tables.list_experiments(experiments), findings.state_experiments(experiments))
+
+
+def show_method(page: str, *, language: str = "en") -> Evidence:
+    """Show how a page was made: `data`, `segments`, `rating`, `journey` or `effect`."""
+    return html.show_method(load_language(language)["method"][page])
+
+
+def _show(name: str, drawn: "Axes", finding: str, *, data: Any, **values: Any) -> Evidence:
+    return html.show_figure(drawn, finding=finding, data=data, **_find_words(name, **values))
+
+
+def _show_table(
+    name: str,
+    frame: pd.DataFrame,
+    finding: str,
+    *,
+    data: pd.DataFrame | None = None,
+    action: bool = False,
+    rows: int = 10,
+    **values: Any,
+) -> Evidence:
+    words = _find_words(name, **values)
+    return html.show_table(frame, finding=finding, data=data, action=action, rows=rows, **words)
+
+
+def _find_words(name: str, **values: Any) -> dict[str, Any]:
+    """Return what the catalog says of a piece: measure, note and, for figures, alt."""
+    return {kind: say(f"evidence.{name}.{kind}", **values) for kind in load_language()["evidence"][name]}
