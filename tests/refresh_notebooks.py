@@ -25,9 +25,8 @@ def refresh(path: Path) -> None:
         cell["id"] = f"cell-{number}"
         tags = cell.metadata.get("tags")
         cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
-        if cell.cell_type == "code":
-            if IGNORE in cell.metadata.get("tags", []):
-                cell.outputs, cell.execution_count = [], None
+        if cell.cell_type == "code" and IGNORE in (tags or []):
+            cell.outputs, cell.execution_count = [], None
     nbformat.write(executed, path)
 
 

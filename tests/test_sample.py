@@ -2,17 +2,19 @@
 
 import json
 import re
-import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import pandas as pd
 import pytest
 
+from tests.browser import CHROMIUM, Browser, start_browser
+
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -54,13 +56,14 @@ def test_commands_of_the_readme_run(edition):
         "make run",
         "make test",
         "make lab",
+        "make notebooks",
         "make lint",
     ]
     own = [command for command in commands if "partnerseg" in command]
     assert len(own) == 2
     for command in own:
         run_command(command.replace(".venv/bin/", f"{BIN}/"))
-    for target in ("test", "lab", "lint"):
+    for target in ("test", "lab", "notebooks", "lint"):
         run_command(f"make --dry-run {target}")
 
 
@@ -83,29 +86,39 @@ def test_region_tables_equal_the_programme_bit_for_bit(edition):
     assert seen == len(whole) == 2000
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
-def test_every_page_opens_offline_without_requests_or_errors(edition, tmp_path):
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory) -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed")
+    with start_browser(tmp_path_factory.mktemp("profile")) as browser:
+        yield browser
+
+
+def test_the_browser_tells_of_requests_and_errors(browser, tmp_path):
+    page = tmp_path / "page.html"
+    page.write_text("<img src='http://example.invalid/x.png'><script>undefined_name()</script>", encoding="utf-8")
+    visit = browser.open(page)
+    assert visit.asked == ["http://example.invalid/x.png"]
+    assert "undefined_name" in " ".join(visit.console)
+
+
+def test_every_page_opens_offline_without_requests_or_errors(edition, browser):
     pages = sorted(edition.resolve().rglob("*.html"))
     assert len(pages) == 1 + 5 * 5
     figures = 0
-    for number, page in enumerate(pages):
-        log, profile = tmp_path / f"{number}.json", tmp_path / f"profile{number}"
-        command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        command += ["--disable-component-update", "--disable-sync", "--no-first-run", "--enable-logging=stderr"]
-        command += ["--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={profile}", f"--log-net-log={log}"]
-        done = subprocess.run(
-            [*command, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=120, check=True
-        )
-        assert "CONSOLE" not in done.stderr, f"{page}: {done.stderr}"
-        asked = re.findall(r'"url":"(?:https?|wss?)://[^"]*"', log.read_text(encoding="utf-8", errors="replace"))
-        assert not asked, f"{page}: {asked}"
+    for page in pages:
         source = page.read_text(encoding="utf-8")
-        for text in (source, done.stdout):
-            assert text.count("<svg") == source.count("<svg")
-            assert len(re.findall(r"<svg[^>]*role=.img.", text)) == source.count("<svg")
-        figures += source.count("<svg")
+        visit = browser.open(page)
+        assert not visit.asked, f"{page}: {visit.asked}"
+        assert not visit.console, f"{page}: {visit.console}"
+        drawings = len(re.findall(r"<svg[^>]*role=.img.", source))
+        assert drawings == source.count("<svg") == visit.drawings
+        figures += drawings
         for link in re.findall(r'href="([^"#:]+)(?:#[^"]*)?"', source):
-            from urllib.parse import unquote
-
             assert (page.parent / unquote(link)).exists(), f"{page}: {link}"
     assert figures > 100
+
+
+@pytest.mark.parametrize("name", ["index", "all/02-segments", "north/04-journey", "Київ/05-effect"])
+def test_pages_fit_a_phone(edition, browser, name):
+    assert browser.open(edition.resolve() / f"{name}.html", width=320).width <= 320
