@@ -27,10 +27,10 @@ def test_defaults_load_with_their_regions():
 
 
 def test_region_sees_its_own_values_and_the_rest(tmp_path):
-    make_params(tmp_path / "p", regions={"a": "region: a\nquality: {min_group: 5}\n", "b": "region: b\n"})
-    assert load_params(tmp_path / "p", region="a").quality.min_group == 5
-    assert load_params(tmp_path / "p", region="b").quality.min_group == 10
-    assert load_params(tmp_path / "p").quality.min_group == 10
+    make_params(tmp_path / "p", regions={"a": "region: a\nbatch: {cell_timeout: 5}\n", "b": "region: b\n"})
+    assert load_params(tmp_path / "p", region="a").batch.cell_timeout == 5
+    assert load_params(tmp_path / "p", region="b").batch.cell_timeout == 600
+    assert load_params(tmp_path / "p").batch.cell_timeout == 600
 
 
 @pytest.mark.parametrize("code", ["NO", "010", "null", "yes", "off", "~x~"[1], "1e3", "0x1F", "Київ"])
@@ -49,9 +49,9 @@ def test_region_codes_stay_text(tmp_path, code):
         ("quality: 3", ["quality", "3", "section"]),
         ("quality: {max_bad_share: many}", ["quality.max_bad_share", "'many'", "a number"]),
         ("quality: {max_bad_share: 1.2}", ["quality.max_bad_share", "1.2", "at most 1"]),
-        ("quality: {min_group: 0}", ["quality.min_group", "0", "at least 1"]),
-        ("quality: {min_group: 2.5}", ["quality.min_group", "2.5", "whole number"]),
-        ("quality: {min_group: true}", ["quality.min_group", "True", "whole number"]),
+        ("batch: {jobs: 0}", ["batch.jobs", "0", "at least 1"]),
+        ("batch: {jobs: 2.5}", ["batch.jobs", "2.5", "whole number"]),
+        ("batch: {jobs: true}", ["batch.jobs", "True", "whole number"]),
         ("programme: {name: 12}", ["programme.name", "12", "text"]),
         ("programme: {as_of: 2026-13-01}", ["programme.as_of", "2026-13-01", "YYYY-MM-DD"]),
         ("programme: {as_of: 30.06.2026}", ["programme.as_of", "30.06.2026", "YYYY-MM-DD"]),
@@ -61,11 +61,21 @@ def test_region_codes_stay_text(tmp_path, code):
         ("rating: {tiers: 3}", ["rating.tiers", "names with number"]),
         ("rating: {factors: [{factor: x}]}", ["row 1", "rating.factors", "pillar is missing"]),
         ("rating: {factors: 5}", ["rating.factors", "a list"]),
-        ("rating: {bounds_quantiles: [a]}", ["rating.bounds_quantiles", "'a'", "a number"]),
+        ("rating: {bounds_quantiles: [a, 0.9]}", ["rating.bounds_quantiles", "'a'", "a number"]),
+        ("rating: {bounds_quantiles: [0.9]}", ["rating.bounds_quantiles", "a list of 2"]),
+        ("programme: {rates: {USD: -1.0}}", ["programme.rates.USD", "-1.0", "at least"]),
+        ("programme: {rates: {usd: 1.1}}", ["programme.rates", "'usd'", "three capitals"]),
+        ("effect: {conversion: [recruited]}", ["effect.conversion", "a list of 2"]),
+        ("effect: {conversion: [recruited, activatd]}", ["effect.conversion", "did you mean 'activated'"]),
+        ("effect: {window_days: 100000000}", ["effect.window_days", "at most 3650"]),
+        ("journey: {stages: []}", ["journey.stages", "stages in order"]),
+        ("journey: {stages: [a, b, a], target: a}", ["journey.stages", "no name twice"]),
+        ("rating: {tiers: {gold: 0.5, silver: 0.4}}", ["rating.tiers", "sum to 1"]),
+        ("rating: {evidence: {self: -0.1}}", ["rating.evidence.self", "at least 0"]),
         ("journey: {stages: [1]}", ["journey.stages", "1", "text"]),
-        ("quality: {min_group: 5}\nquality: {min_group: 6}", ["line 3", "'quality' stands twice"]),
-        ("quality: &a {min_group: 5}", ["line 2", "anchor"]),
-        ("quality: !!python/object:os.system {min_group: 5}", ["line 2", "tag"]),
+        ("quality: {max_bad_share: 0.5}\nquality: {max_bad_share: 0.6}", ["line 3", "'quality' stands twice"]),
+        ("quality: &a {max_bad_share: 0.5}", ["line 2", "anchor"]),
+        ("quality: !!python/object:os.system {max_bad_share: 0.5}", ["line 2", "tag"]),
         ("quality: [unclosed", ["not YAML"]),
         ("extends: nowhere.yaml", ["'extends' stands twice"]),
     ],
@@ -88,13 +98,15 @@ def test_factor_rows_are_checked(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("quality: {min_group: 5}", "no code for a region"),
+        ("batch: {cell_timeout: 5}", "no code for a region"),
         ("region: all", "no code for a region"),
         ("region: ../x", "no code for a region"),
         ("region: a/b", "no code for a region"),
         ("region: ''", "no code for a region"),
         ("region: .hidden", "no code for a region"),
-        ("region: 12", "must be text"),
+        ("region: 12", "must be text: write it in quotes"),
+        ("region: index.html", "no code for a region"),
+        ("region: Unknown", "no code for a region"),
         ("region: a\nrating: {min_coverage: 0.1}", "belongs to the whole programme"),
         ("region: a\nprogramme: {as_of: 2020-01-01}", "belongs to the whole programme"),
         ("region: a\nsize: 4", "there is no such parameter"),
@@ -150,3 +162,31 @@ def test_params_do_not_change_and_survive_copying():
         params.ratng  # noqa: B018
     assert copy.deepcopy(params) == params == pickle.loads(pickle.dumps(params))
     assert Params(params.to_dict()["rating"]) == params.rating
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"hours": "-5"}, ["call", "actions.hours", "-5", "at least 0"]),
+        ({"stages": "5"}, ["call", "actions.stages", "a list"]),
+        ({"stagess": "[recruited]"}, ["call", "actions.stagess", "did you mean 'stages'"]),
+        ({"text": "{en: {title: Call}}"}, ["call", "en", "instructions is missing"]),
+        ({"text": "5"}, ["call", "text by language"]),
+        ({"owner": None}, ["call", "owner is missing"]),
+    ],
+)
+def test_actions_are_checked(tmp_path, change, words):
+    entry = {"stages": "[recruited]", "hours": "1", "cost": "0.5", "channels": "[phone]", "owner": "manager"}
+    entry |= {"default": "[]", "text": "{en: {title: Call, instructions: Ask.}}"}
+    params = make_params(tmp_path / "p")
+    write = lambda lines: (params / "actions.yaml").write_text(  # noqa: E731
+        "call:\n" + "".join(f"  {key}: {value}\n" for key, value in lines.items() if value is not None),
+        encoding="utf-8",
+    )
+    write(entry)
+    assert load_params(params).actions.call.hours == 1.0
+    write(entry | change)
+    with pytest.raises(ParamsError) as caught:
+        load_params(params)
+    for word in ["actions.yaml", *words]:
+        assert word in str(caught.value)

@@ -20,7 +20,7 @@ def make_programme(home: Path, n_partners: int = 150) -> Path:
         f"extends: {ROOT / 'params' / 'programme.yaml'}\nprogramme: {{data_dir: ../data}}\n", encoding="utf-8"
     )
     for code in ("north", "Київ"):
-        own = f"region: {code}\nregion_name: {code.title()}\nquality: {{min_group: 7}}\nreport: {{language: en}}\n"
+        own = f"region: {code}\nregion_name: {code.title()}\nbatch: {{cell_timeout: 700}}\nreport: {{language: en}}\n"
         (params / "regions" / f"{code}.yaml").write_text(own, encoding="utf-8")
     (params / "sources" / "sample.yaml").write_bytes((ROOT / "params" / "sources" / "sample.yaml").read_bytes())
     return params
@@ -67,11 +67,45 @@ def test_a_region_sees_its_rows_of_the_programme_to_the_last_bit(params_dir, mod
         pd.testing.assert_frame_equal(own, whole.loc[own.index], check_exact=True)
 
 
-def test_scoring_a_region_alone_gives_the_frozen_scores(models):
-    features = models.table("features")
-    own = features[features["region"] == "Київ"]
-    alone = models.rating.score(own)["score"]
-    pd.testing.assert_series_equal(alone, models.partners.loc[own.index, "score"], check_exact=True)
+@pytest.mark.parametrize("code", ["north", "south", "west", "Київ"])
+def test_applying_the_models_to_a_region_alone_gives_the_frozen_results(models, code):
+    features, frozen = models.table("features", region=code), models.table("partners", region=code)
+    assert len(features) > 5
+    rating, segmenter = models.rating, models.segmenter
+    scores = rating.score(features)
+    for column in ("score", "coverage"):
+        pd.testing.assert_series_equal(scores[column], frozen[column], check_exact=True)
+    options = {"thresholds": rating.tier_thresholds_, "hysteresis": models.params.rating.hysteresis}
+    tiers = ps.assign_tiers(scores["score"], previous=frozen["tier_before"], **options).tier
+    assert tiers.astype(object).fillna("").tolist() == frozen["tier"].astype(object).fillna("").tolist()
+    contributions = models.table("contributions", region=code).drop(columns="region")
+    pd.testing.assert_frame_equal(rating.contributions(features), contributions, check_exact=True)
+    assert (segmenter.predict(features).to_numpy() == frozen["likely_segment"].to_numpy()).all()
+    assert (segmenter.predict_proba(features).max(axis=1).to_numpy() == frozen["probability"].to_numpy()).all()
+    assert (segmenter.transform(features).to_numpy() == frozen[["x", "y"]].to_numpy()).all()
+
+
+def test_who_refused_gets_no_step_and_no_advice(models):
+    consents = models.programme.frame("consents").sort_values("changed_at", kind="stable")
+    latest = consents[consents["changed_at"] < "2026-07-01"].groupby(["partner_id", "purpose"])["granted"].last()
+    refusing = set(latest[~latest.astype(bool)].index.get_level_values("partner_id"))
+    assert len(refusing) > 5
+    assert not refusing & set(models.table("plan").index)
+    assert not refusing & set(models.table("advice").index)
+    assert len(models.table("advice"))
+
+
+def test_a_programme_younger_than_a_year_has_no_year_before(tmp_path):
+    params = make_programme(tmp_path, n_partners=120)
+    path = tmp_path / "data" / "raw" / "sample" / "partners.csv"
+    partners = pd.read_csv(path, dtype=str, keep_default_na=False)
+    partners.assign(joined_at="2025-09-22T00:00:00Z").to_csv(path, index=False)
+    models = ps.open_models(params, progress=lambda step: None)
+    assert len(models.partners) == 120
+    assert models.partners["segment_before"].isna().all()
+    assert models.partners["tier_before"].isna().all()
+    with pytest.raises(ValueError, match="no partner had joined by then"):
+        ps.open_models(params, as_of="2020-01-01", progress=lambda step: None)
 
 
 def test_a_region_run_never_fits(params_dir, models, monkeypatch):

@@ -67,9 +67,10 @@ class Models:
 
     @cached_property
     def features(self) -> dict[str, pd.DataFrame]:
-        """The features of the whole programme by date: a year before the report first, then its own date."""
+        """The features of the whole programme by date: a year before the report (perhaps nobody), then its own."""
         features = pd.read_parquet(self.directory / "features.parquet")
-        return {day: pd.DataFrame(features.xs(day, level="as_of")) for day in list_dates(self.params)}
+        days = features.index.get_level_values("as_of")
+        return {day: features[days == day].droplevel("as_of") for day in list_dates(self.params)}
 
     @cached_property
     def segmenter(self) -> "PartnerSegmenter":

@@ -17,6 +17,15 @@ FORMS = {
     "name": (re.compile(r"[a-z][a-z0-9_]*"), "a name in small letters, digits and _"),
     "path": (re.compile(r".+"), "a path"),
 }
+RESERVED = ("all", "unknown", "tables", "index.html", "manifest.json")  # no codes of regions
+_ACTION = {
+    "stages": [""],
+    "hours": 0.0,
+    "cost": 0.0,
+    "channels": [""],
+    "owner": "",
+    "default": [""],
+}
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]*)\.[0-9]+([eE][-+]?[0-9]+)?")
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
@@ -104,6 +113,7 @@ def load_params(params_dir: str | Path, *, region: str = "all", as_of: str = "")
     """
     directory = Path(params_dir).resolve()
     values, rules = _load_programme(directory)
+    _check_sense(values, directory / "programme.yaml")
     regions = _load_regions(directory, values, rules)
     if as_of:
         values["programme"]["as_of"] = as_of
@@ -118,7 +128,7 @@ def load_params(params_dir: str | Path, *, region: str = "all", as_of: str = "")
         if as_of:
             values["programme"]["as_of"] = as_of
     values["regions"] = [{"code": code, "name": own["region_name"] or code} for code, own in regions.items()]
-    values["actions"] = _load_actions(directory)
+    values["actions"] = _load_actions(directory, rules)
     values["sources"] = [{"path": path, "mapping": read_yaml(path)} for path in _yaml_files(directory / "sources")]
     values["directory"] = directory
     return Params(values)
@@ -222,10 +232,10 @@ def _load_regions(directory: Path, values: dict[str, Any], rules: dict[str, Any]
                     f"set it in programme.yaml. A region may set {', '.join(allowed)}"
                 )
         code = unicodedata.normalize("NFC", merged["region"])
-        if "region" not in own or code == "all" or not re.fullmatch(r"[^\W_](?:[\w .-]{0,62}\w)?", code):
+        if "region" not in own or code.casefold() in RESERVED or not re.fullmatch(r"[^\W_](?:[\w .-]{0,62}\w)?", code):
             raise ParamsError(
                 f"{path}: region: {code!r} is no code for a region; use 1 to 64 letters, digits, space, '-', '_', '.', "
-                "beginning and ending with a letter or digit ('all' is the whole programme)"
+                f"beginning and ending with a letter or digit; not one of {', '.join(RESERVED)}, which have a meaning"
             )
         if any(code.casefold() == other.casefold() for other in regions):
             raise ParamsError(f"{path}: region: {code!r} stands in another file of this folder too; delete one")
@@ -233,13 +243,38 @@ def _load_regions(directory: Path, values: dict[str, Any], rules: dict[str, Any]
     return dict(sorted(regions.items()))
 
 
-def _load_actions(directory: Path) -> dict[str, Any]:
+def _load_actions(directory: Path, rules: dict[str, Any]) -> dict[str, Any]:
     """Return the actions of the folder, or of the programme that it extends."""
     path = directory / "actions.yaml"
     if path.is_file():
-        return read_yaml(path)
+        return {name: _check_action(entry, rules, f"{path}: {name}") for name, entry in read_yaml(path).items()}
     extends = read_yaml(directory / "programme.yaml").get("extends")
-    return _load_actions((directory / str(extends)).resolve().parent) if extends else {}
+    return _load_actions((directory / str(extends)).resolve().parent, rules) if extends else {}
+
+
+def _check_action(entry: Any, rules: dict[str, Any], path: str) -> dict[str, Any]:
+    """Return a checked entry of actions.yaml: its columns and, by language, its title and instructions."""
+    if not isinstance(entry, dict) or not isinstance(text := entry.get("text"), dict) or not text:
+        raise ParamsError(f"{path}: must be a section with {', '.join(_ACTION)} and text by language, not {entry!r}")
+    words = {"title": "", "instructions": ""}
+    checked = {name: value for name, value in entry.items() if name != "text"}
+    texts = {language: _check_row(said, words, "text", rules, f"{path}: {language}") for language, said in text.items()}
+    return {**_check_row(checked, _ACTION, "actions", rules, path), "text": texts}
+
+
+def _check_sense(values: dict[str, Any], path: Path) -> None:
+    """Raise ParamsError where parameters contradict each other."""
+    journey, tiers = values["journey"], values["rating"]["tiers"]
+    names = [*journey["stages"], *journey["exits"]]
+    if not journey["stages"] or len(set(names)) < len(names):
+        raise ParamsError(f"{path}: journey.stages and journey.exits: {names!r} must be stages in order, no name twice")
+    for key, wanted in (("journey.target", [journey["target"]]), ("effect.conversion", values["effect"]["conversion"])):
+        for stage in wanted:
+            if stage not in journey["stages"]:
+                near = _nearest(stage, journey["stages"])
+                raise ParamsError(f"{path}: {key}: {stage!r} must be one of journey.stages{near}")
+    if not tiers or abs(sum(tiers.values()) - 1) > 1e-6:
+        raise ParamsError(f"{path}: rating.tiers: {tiers!r} must be shares that sum to 1, the best tier first")
 
 
 def _yaml_files(folder: Path) -> list[Path]:
@@ -278,12 +313,19 @@ def _check_value(value: Any, default: Any, key: str, rules: dict[str, Any], path
     if isinstance(default, dict):
         if not isinstance(value, dict):
             raise refuse(f"names with {rule['open']} each, as {{name: value}}")
+        for name in value:
+            if "names" in rule and not FORMS[rule["names"]][0].fullmatch(name):
+                raise ParamsError(f"{path}: {key}: the name {name!r} must be {FORMS[rule['names']][1]}")
+        plain, bounds = _PLAIN[rule["open"]], {name: rule[name] for name in ("least", "largest") if name in rule}
         return {
-            name: _check_value(item, _PLAIN[rule["open"]], f"{key}.{name}", rules, path) for name, item in value.items()
+            name: _check_value(item, plain, f"{key}.{name}", {f"{key}.{name}": bounds}, path)
+            for name, item in value.items()
         }
     if isinstance(default, list):
         if not isinstance(value, list):
             raise refuse("a list, as [a, b]")
+        if len(value) != rule.get("length", len(value)):
+            raise refuse(f"a list of {rule['length']}")
         if default and isinstance(default[0], dict):
             return [_check_row(row, default[0], key, rules, f"{path}: row {n}") for n, row in enumerate(value, start=1)]
         item = _PLAIN[rule["items"]] if "items" in rule else default[0]
@@ -291,7 +333,7 @@ def _check_value(value: Any, default: Any, key: str, rules: dict[str, Any], path
     if isinstance(default, float) and type(value) is int:
         value = float(value)
     if type(value) is not type(default):
-        raise refuse(_WORDS[type(default)])
+        raise refuse(_WORDS[type(default)] + (": write it in quotes" if isinstance(default, str) else ""))
     if "choices" in rule and value not in rule["choices"]:
         raise refuse("one of " + ", ".join(map(str, rule["choices"])), rule["choices"])
     if "least" in rule and value < rule["least"]:

@@ -28,7 +28,6 @@ def models_key(params: Params) -> str:
     code = [path for path in sorted(package.rglob("*")) if path.suffix in (".py", ".yaml") and path.stem not in _LATER]
     plain = {key: value for key, value in params.to_dict().items() if key not in _DISPLAY}
     plain["programme"].pop("data_dir")
-    plain["quality"].pop("min_group")  # a region may set it
     digest = hashlib.sha256()
     for part in (
         open_programme(params).key,
@@ -88,7 +87,13 @@ def _build_features(params: Params, directory: Path, target: Path) -> None:
     from partnerseg.features.build import build_features
     from partnerseg.programme.sources import open_programme
 
-    build_features(open_programme(params), as_of=list_dates(params)).to_parquet(target)
+    features = build_features(open_programme(params), as_of=list_dates(params))
+    as_of = params.programme.as_of
+    if as_of not in features.index.get_level_values("as_of"):
+        raise ValueError(
+            f"programme.as_of == {as_of!r}: no partner had joined by then; set a later date there or by --as-of"
+        )
+    features.to_parquet(target)
 
 
 def _fit_segmenter(params: Params, directory: Path, target: Path) -> None:

@@ -8,6 +8,7 @@ from partnerseg.effect.metrics import summarize_metrics
 from partnerseg.features.catalogue import describe_features
 from partnerseg.journey.next_steps import plan_next_steps
 from partnerseg.models import Models
+from partnerseg.programme.consent import consent_at
 from partnerseg.programme.sources import as_frames
 from partnerseg.rating.tiers import assign_tiers
 from partnerseg.report.findings import state_changes
@@ -43,13 +44,15 @@ def apply_models(models: Models) -> dict[str, pd.DataFrame]:
         "features": features,
         "contributions": contributions.assign(region=features["region"]),
         "plan": plan.assign(region=features["region"]),
-        "advice": _advise_partners(models, features, partners),
+        "advice": _advise_partners(models, features, partners.drop(index=_list_refusing(models, partners.index))),
         "ledger": programme.ledger,
         "freshness": programme.freshness,
         "aside": _count_aside(programme.quarantine),
         "notices": programme.notices,
         "unknown": _list_unknown(programme),
-        "experiments": _count_variants(programme.frame("assignments"), features["region"]),
+        "experiments": _count_variants(
+            programme.frame("assignments"), features["region"], models.params.programme.as_of
+        ),
         "profile": _shorten_profile(models.segmenter, features),
         "factors": models.rating.factors_.reset_index(),
         **_tell_journey(models, features, groups),
@@ -73,7 +76,9 @@ def _rate_partners(models: Models, before: pd.DataFrame, features: pd.DataFrame)
     """One row a partner: criteria, segment, place on the map, score, rank, tier; and the contributions."""
     segmenter, rating, settings = models.segmenter, models.rating, models.params.rating
     thresholds = rating.tier_thresholds_
-    tier_before = assign_tiers(rating.score(before)["score"], thresholds=thresholds).tier
+    score_before = rating.score(before)["score"] if len(before) else pd.Series(dtype="float64")
+    tier_before = assign_tiers(score_before, thresholds=thresholds).tier
+    segment_before = segmenter.predict(before) if len(before) else pd.Series(dtype="float64")
     scores = rating.score(features)
     ranks = rating.rank_interval(features, draws=settings.interval_draws, level=settings.interval_level)
     tiers = assign_tiers(scores["score"], hysteresis=settings.hysteresis, previous=tier_before, thresholds=thresholds)
@@ -83,7 +88,7 @@ def _rate_partners(models: Models, before: pd.DataFrame, features: pd.DataFrame)
             pd.DataFrame({"segment": segmenter.labels_}, index=features.index),
             pd.Series(segmenter.labels_, index=features.index).map(segmenter.names_).rename("segment_name"),
             _place_partners(segmenter, features),
-            _place_partners(segmenter, before)["likely_segment"].rename("segment_before").reindex(features.index),
+            segment_before.rename("segment_before").reindex(features.index),
             scores,
             ranks[["lower", "upper"]].add_prefix("rank_"),
             tiers.tier.rename("tier"),
@@ -264,8 +269,16 @@ def _list_unknown(programme: "Programme") -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["table", "column"])
 
 
-def _count_variants(assignments: pd.DataFrame, region: pd.Series) -> pd.DataFrame:
-    """One row an experiment and variant: partners, first and last day of assignment."""
+def _list_refusing(models: Models, partners: pd.Index) -> pd.Index:
+    """The partners who have paused or withdrawn anything: no page proposes a step for them."""
+    allowed = consent_at(models.programme.frame("consents"), models.params.programme.as_of)
+    return allowed.index[allowed.eq(False).any(axis=1)].intersection(partners)
+
+
+def _count_variants(assignments: pd.DataFrame, region: pd.Series, as_of: str) -> pd.DataFrame:
+    """One row an experiment and variant: partners, first and last day of assignment, as known at the end of a day."""
+    end = pd.Timestamp(as_of) + pd.Timedelta(days=1)
+    assignments = assignments[(assignments["assigned_at"] < end) & ~(assignments["arrived_at"] >= end)]
     own = assignments.assign(region=assignments["partner_id"].map(region))
     both = pd.concat([own.assign(region="all"), own])
     counts = both.groupby(["region", "experiment", "variant"]).agg(

@@ -182,6 +182,9 @@ def _known(rows: pd.DataFrame, name: str, end: pd.Timestamp) -> pd.DataFrame:
     for column in (time, "arrived_at"):
         if column in rows:
             rows = rows[~(rows[column] >= end)]
+    if name == "tickets":  # what came of a ticket is known once it is resolved
+        outcomes = ["resolved_at", "on_time", "quality", "csat"]
+        rows = rows.assign(**rows[outcomes].mask(rows["resolved_at"] >= end))
     return rows
 
 

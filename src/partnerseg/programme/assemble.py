@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from partnerseg.programme.checks import Findings, Unit, check_unit, finish_table, make_stage
+from partnerseg.programme.checks import Findings, Unit, check_unit, finish_table, make_stage, tell_set_aside
 from partnerseg.programme.conversions import Money
 from partnerseg.programme.mapping import READING, Source, SourceError, nearest
 from partnerseg.programme.reading import Input, TextTable, read_lookup, read_text
@@ -91,7 +91,11 @@ def assemble_tables(
                     own.append(unit)
             finish_table(connection, table, own, findings=findings)
             units += own
-        _notice_oddities(connection, units, [region.code for region in params.regions], findings)
+            if name == "partners":
+                _refuse_nobody(connection, own, findings)
+        for unit in units:
+            _notice_unit(unit, params.quality.max_bad_share, findings)
+        _notice_oddities(connection, [region.code for region in params.regions], findings)
         _write_tables(connection, units, findings, folder)
 
 
@@ -106,18 +110,30 @@ def _notice_text(text: TextTable, findings: Findings) -> None:
             findings.notice("normalize", "trimmed", rows, message, file=text.file, column=column)
 
 
-def _notice_oddities(
-    connection: duckdb.DuckDBPyConnection, units: list[Unit], regions: list[str], findings: Findings
-) -> None:
-    """Refuse a programme without partners; warn of files that gave nothing and values that look wrong."""
+def _refuse_nobody(connection: duckdb.DuckDBPyConnection, units: list[Unit], findings: Findings) -> None:
+    """Refuse a programme without partners."""
     if not _count(connection, "final_partners", "true"):
-        told = ", ".join(unit.text.file for unit in units if unit.source.table.name == "partners")
-        raise SourceError(f"{told}: no partner is left after the checks, a programme has at least one; see `where`")
-    for unit in units:
-        if not unit.rows["used"]:
-            message = "no row was used" if unit.checked else "no row was looked at, so nothing has been checked"
-            table, file = unit.source.table.name, unit.text.file
-            findings.notice("warn", "no_rows", unit.rows["in"], message, table=table, file=file)
+        files = ", ".join(unit.text.file for unit in units)
+        told = tell_set_aside(findings, "partners")
+        why = f"set aside: {told}" if told else "see `where`"
+        raise SourceError(f"{files}: no partner is left after the checks, a programme has at least one; {why}")
+
+
+def _notice_unit(unit: Unit, max_bad_share: float, findings: Findings) -> None:
+    """Warn of a file that gave nothing, and of one that lost many rows, whatever the reasons."""
+    table, file, aside = unit.source.table.name, unit.text.file, unit.rows["quarantined"]
+    if not unit.rows["used"]:
+        message = "no row was used" if unit.checked else "no row was looked at, so nothing has been checked"
+        findings.notice("warn", "no_rows", unit.rows["in"], message, table=table, file=file)
+    rows = unit.rows["in"] - unit.rows["out_of_scope"]
+    if aside > max_bad_share * rows:
+        share = f"{aside:,} of {rows:,} rows ({aside / rows:.1%})"
+        message = f"{share} were set aside, more than quality.max_bad_share ({max_bad_share:g}); see the quarantine"
+        findings.notice("warn", "many_set_aside", aside, message, table=table, file=file)
+
+
+def _notice_oddities(connection: duckdb.DuckDBPyConnection, regions: list[str], findings: Findings) -> None:
+    """Warn of values that look wrong."""
     returns = _count(connection, "final_sales", "is_return AND amount > 0")
     if returns:
         message = "returns with a positive amount; the amount of a return is negative"

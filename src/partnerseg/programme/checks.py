@@ -1,5 +1,6 @@
 """Turn text into checked columns: every row is used, set aside with a reason, deduplicated or out of scope."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -56,7 +57,8 @@ def make_stage(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
     """Make the empty table `stage_<table>` that collects the good rows of all its files."""
     columns = ", ".join(f"{column.name} {_TYPES[column.kind]}" for column in table.columns)
     connection.execute(
-        f"CREATE TABLE stage_{table.name} (_unit INTEGER, _line BIGINT, _latest TIMESTAMP, _amount DOUBLE, {columns})"
+        f"CREATE TABLE stage_{table.name} "
+        f"(_unit INTEGER, _line BIGINT, _latest TIMESTAMP, _amount DOUBLE, _currency VARCHAR, {columns})"
     )
 
 
@@ -76,7 +78,8 @@ def check_unit(
         unit: The file; its counts are filled in.
         lookups: For each column with a lookup the name of its (key, value) table.
         money: Currency and rates.
-        max_bad_share: Largest share of bad values in a column that is only set aside.
+        max_bad_share: Largest share of bad values, among the rows that have one in the column, that is only set
+            aside. Of `consents` none is: what cannot be read may be a withdrawal.
         findings: Collects rows set aside and notices.
 
     Raises:
@@ -93,10 +96,11 @@ def check_unit(
         findings.notice("normalize", code, rows, message, table=table.name, file=text.file, column=column)
     chosen = [column.name for column in table.columns if column.name in source.columns]
     values = ", ".join(quote_text(money.currency) if name == "currency" else f"v_{name}" for name in chosen)
-    amount, latest = ("v_amount" if "amount" in source.columns else "NULL"), ("v__latest" if source.keep else "NULL")
+    amount, currency = (f"v_{name}" if name in source.columns else "NULL" for name in ("amount", "currency"))
+    latest = "v__latest" if source.keep else "NULL"
     connection.execute(
-        f"INSERT INTO stage_{table.name} (_unit, _line, _latest, _amount, {', '.join(chosen)}) "
-        f"SELECT {unit.number}, line, {latest}, {amount}, {values} FROM step WHERE _scope IS NULL AND _bad IS NULL"
+        f"INSERT INTO stage_{table.name} (_unit, _line, _latest, _amount, _currency, {', '.join(chosen)}) "
+        f"SELECT {unit.number}, line, {latest}, {amount}, {currency}, {values} FROM step WHERE _scope IS NULL AND _bad IS NULL"
     )
     if "amount" in source.columns:
         unit.amounts = _sum_amounts(connection)
@@ -107,7 +111,8 @@ def finish_table(connection: duckdb.DuckDBPyConnection, table: Table, units: lis
     """Set aside orphans and conflicts, drop repeats, and make `final_<table>` of the rows that remain.
 
     Rows with one key and the same content everywhere are one row, the first is used. With different
-    content none is used, unless the source says `keep: {latest_by: ...}` and one is the latest.
+    content none is used, unless the source says `keep: {latest_by: ...}` and one is the latest. Of consents
+    with one key the row that refuses is used, so that no withdrawal is lost.
 
     Raises:
         SourceError: No event of a file belongs to a known partner.
@@ -119,20 +124,24 @@ def finish_table(connection: duckdb.DuckDBPyConnection, table: Table, units: lis
             f"INSERT INTO judged SELECT _unit, _line, 'orphan' FROM {stage} s "
             "WHERE NOT EXISTS (FROM final_partners p WHERE p.partner_id = s.partner_id)"
         )
-        _refuse_strangers(connection, table, units)
-    superseded = _judge_repeats(connection, table)
-    if superseded:
-        message = f"{superseded:,} keys had rows with different content; the latest row was kept"
-        findings.notice("normalize", "superseded", superseded, message, table=name, column=", ".join(table.key))
+        _refuse_strangers(connection, table, units, findings)
+    for kept, keys in _judge_repeats(connection, table):
+        message = f"{keys:,} keys had rows with different content; {kept} was kept"
+        findings.notice("normalize", "superseded", keys, message, table=name, column=", ".join(table.key))
     _set_judged_aside(connection, table, units, findings)
     listed = ", ".join(column.name for column in table.columns)
     connection.execute(
         f"CREATE TABLE final_{name} AS SELECT _unit, {listed} FROM {stage} s WHERE NOT EXISTS "
         "(FROM judged j WHERE j._unit = s._unit AND j._line = s._line AND j.state <> 'used') "
-        f"ORDER BY {', '.join(table.key)}, _unit, _line"
+        f"ORDER BY {', '.join(table.key) if _has_key(table) else listed}, _unit, _line"
     )
     _count_states(connection, table, units)
     connection.execute(f"DROP TABLE {stage}")
+
+
+def _has_key(table: Table) -> bool:
+    """Whether every row has a key."""
+    return not all(table.column(name).nullable for name in table.key)
 
 
 def _make_step(connection: duckdb.DuckDBPyConnection, unit: Unit, checks: Mapping[str, Conversion]) -> None:
@@ -191,6 +200,9 @@ def _judge_values(
 ) -> None:
     """Stop when too many values are bad; otherwise set their rows aside."""
     text, label = unit.text, unit.source.label
+    limit = f"more than quality.max_bad_share ({max_bad_share:g})"
+    if unit.source.table.name == "consents":
+        max_bad_share, limit = 0.0, "and none may be, as it may be a withdrawal; correct it or leave it out by where"
     places: dict[str, list[tuple[int, str, str]]] = {}
     rows: dict[int, dict[str, Any]] = {}
     for line, column, value, code in connection.execute(
@@ -206,16 +218,17 @@ def _judge_values(
         stops = [place for place in found if place[2] in _STOPS]
         if stops:
             raise SourceError(f"{label}: {key}: {_tell_places(text, stops, checks[column])}")
-        if len(found) > max_bad_share * unit.checked:
+        filled = unit.checked - _count_empty(connection, column)
+        if len(found) > max_bad_share * filled:
             raise SourceError(
-                f"{label}: {key}: {len(found):,} of {unit.checked:,} values are bad, more than quality.max_bad_share "
-                f"({max_bad_share:g}): {_tell_places(text, found, checks[column])}"
+                f"{label}: {key}: {len(found):,} of {filled:,} values are bad, {limit}: "
+                f"{_tell_places(text, found, checks[column])}"
             )
     if len(text.malformed) > max_bad_share * text.rows:
         told = "; ".join(f"{text.file}, line {row.line}: {row.reason}" for row in text.malformed[:3])
         raise SourceError(
-            f"{label}: {len(text.malformed):,} of {text.rows:,} rows cannot be told into columns, more than "
-            f"quality.max_bad_share ({max_bad_share:g}): {told}; see delimiter, quote and escape"
+            f"{label}: {len(text.malformed):,} of {text.rows:,} rows cannot be told into columns, {limit}: {told}; "
+            "see delimiter, quote and escape"
         )
     place = {"file": text.file, "table": unit.source.table.name}
     findings.quarantine += [
@@ -228,6 +241,15 @@ def _judge_values(
     _set_aside(connection, unit, rows, findings)
 
 
+def _count_empty(connection: duckdb.DuckDBPyConnection, column: str) -> int:
+    """Count the rows in scope that have no value in a column, nor need one."""
+    row = connection.execute(
+        f"SELECT count(*) FROM step WHERE _scope IS NULL AND v_{column} IS NULL "
+        f"AND NOT coalesce(list_contains(list_transform(_bad, lambda item: item.column), '{column}'), false)"
+    ).fetchone()
+    return row[0] if row else 0
+
+
 def _tell_places(text: TextTable, places: list[tuple[int, str, str]], check: Conversion) -> str:
     return "; ".join(f"{text.file}, line {line}: {value!r} {check.rules[code]}" for line, value, code in places[:3])
 
@@ -238,10 +260,15 @@ def _set_aside(
     """Add rows to the quarantine with the whole source row as JSON, so that they can be read afterwards."""
     if not rows:
         return
-    fields = ", ".join(f"{quote_text(name)}: {column}" for name, column in unit.text.columns.items())
+    columns = unit.text.columns
     connection.execute("CREATE OR REPLACE TEMP TABLE aside AS SELECT unnest(?::BIGINT[]) AS line", [list(rows)])
-    found = connection.execute(f"SELECT line, to_json({{{fields}}}) FROM {unit.text.name} SEMI JOIN aside USING (line)")
-    contents = dict(found.fetchall())
+    found = connection.execute(
+        f"SELECT line, {', '.join(columns.values())} FROM {unit.text.name} SEMI JOIN aside USING (line)"
+    ).fetchall()
+    contents = {
+        line: json.dumps(dict(zip(columns, values, strict=True)), ensure_ascii=False, separators=(",", ":"))
+        for line, *values in found
+    }
     place = {"file": unit.text.file, "table": unit.source.table.name}
     findings.quarantine += [place | row | {"content": contents[line]} for line, row in rows.items()]
 
@@ -262,7 +289,9 @@ def _sum_amounts(connection: duckdb.DuckDBPyConnection) -> dict[str, float]:
     return dict(zip(("in", "out_of_scope", "quarantined"), (value or 0.0 for value in row), strict=True))
 
 
-def _refuse_strangers(connection: duckdb.DuckDBPyConnection, table: Table, units: list[Unit]) -> None:
+def _refuse_strangers(
+    connection: duckdb.DuckDBPyConnection, table: Table, units: list[Unit], findings: Findings
+) -> None:
     """A file whose every event belongs to nobody is a wrong mapping, not dirty data."""
     stage = f"stage_{table.name}"
     for number, value in connection.execute(
@@ -270,40 +299,56 @@ def _refuse_strangers(connection: duckdb.DuckDBPyConnection, table: Table, units
         "GROUP BY 1 HAVING count(*) = count(j.state) ORDER BY 1"
     ).fetchall():
         unit = next(unit for unit in units if unit.number == number)
+        aside = tell_set_aside(findings, "partners")
+        aside = f"; of the partners were set aside: {aside}" if aside else ""
         known = [row[0] for row in connection.execute("SELECT partner_id FROM final_partners LIMIT 1000").fetchall()]
         raise SourceError(
             f"{unit.source.label}: columns.partner_id: no row of {unit.text.file} belongs to a partner of the table "
-            f"partners, as {value!r}{nearest(value, known)}; map the column with the partner's id"
+            f"partners, as {value!r}{nearest(value, known)}; map the column with the partner's id{aside}"
         )
 
 
-def _judge_repeats(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
-    """Add to `judged` the rows whose key stands more than once; return for how many keys the latest row won."""
+def tell_set_aside(findings: Findings, table: str) -> str:
+    """Return the first three rows of a table that were set aside, each with its place, value and reason."""
+    aside = [row for row in findings.quarantine if row["table"] == table]
+    return "; ".join(f"{row['file']}, line {row['line']}: {row['value']!r} {row['reason']}" for row in aside[:3])
+
+
+def _judge_repeats(connection: duckdb.DuckDBPyConnection, table: Table) -> list[tuple[str, int]]:
+    """Add to `judged` the rows whose key stands more than once; return which rows won over others, and how often."""
     stage, key = f"stage_{table.name}", ", ".join(table.key)
-    content = ", ".join(f"'{column.name}': {column.name}" for column in table.columns)
+    content = ", ".join(f"'{name}': {name}" for name in ("_currency", *(column.name for column in table.columns)))
+    keyed = " OR ".join(f"{name} IS NOT NULL" for name in table.key)
+    refuses, order = "false", ""
+    if table.name == "consents":  # of several refusals the one that was known first
+        refuses, order = "NOT granted", "refuses DESC, greatest(changed_at, arrived_at), "
     connection.execute(
         f"""
         CREATE OR REPLACE TABLE repeats AS
         WITH live AS (SELECT *, hash({key}) AS h FROM {stage} s
-                      WHERE NOT EXISTS (FROM judged j WHERE j._unit = s._unit AND j._line = s._line)),
+                      WHERE ({keyed})
+                      AND NOT EXISTS (FROM judged j WHERE j._unit = s._unit AND j._line = s._line)),
         twice AS (SELECT h FROM live GROUP BY h HAVING count(*) > 1),
         same AS (SELECT *, hash({{{content}}}) AS content, count(*) OVER k AS n, count(_latest) OVER k AS dated,
                         max(_latest) OVER k AS newest
                  FROM live WHERE h IN (FROM twice) WINDOW k AS (PARTITION BY {key})),
-        best AS (SELECT *, (dated < n OR _latest = newest) AS candidate FROM same WHERE n > 1),
-        told AS (SELECT *, min(content) FILTER (candidate) OVER k <> max(content) FILTER (candidate) OVER k AS conflict,
+        best AS (SELECT *, (dated < n OR _latest = newest) AS candidate, {refuses} AS refuses FROM same WHERE n > 1),
+        told AS (SELECT *, min(content) FILTER (candidate) OVER k <> max(content) FILTER (candidate) OVER k
+                        AND NOT bool_or(candidate AND refuses) OVER k AS conflict,
                         min(content) OVER k <> max(content) OVER k AS differ,
-                        row_number() OVER (PARTITION BY {key} ORDER BY candidate DESC, _unit, _line) = 1 AS chosen
+                        row_number() OVER (PARTITION BY {key} ORDER BY candidate DESC, {order}_unit, _line) = 1 AS chosen
                  FROM best WINDOW k AS (PARTITION BY {key}))
-        SELECT _unit, _line, conflict, differ, chosen FROM told
+        SELECT _unit, _line, conflict, differ, chosen, refuses FROM told
         """
     )
     connection.execute(
         "INSERT INTO judged SELECT _unit, _line, "
         "CASE WHEN conflict THEN 'conflict' WHEN chosen THEN 'used' ELSE 'deduplicated' END FROM repeats"
     )
-    row = connection.execute("SELECT count(*) FROM repeats WHERE chosen AND differ AND NOT conflict").fetchone()
-    return row[0] if row else 0
+    return connection.execute(
+        "SELECT if(refuses, 'the refusal', 'the latest row') AS kept, count(*) FROM repeats "
+        "WHERE chosen AND differ AND NOT conflict GROUP BY kept ORDER BY kept"
+    ).fetchall()
 
 
 def _set_judged_aside(

@@ -8,6 +8,9 @@ from partnerseg.programme.tables import TABLES
 def consent_at(consents: pd.DataFrame, as_of: str) -> pd.DataFrame:
     """Tell from the history of consents which purposes each partner allows at the end of a day.
 
+    A row that nobody could read would leave its partner as willing as before; opening a programme therefore
+    stops at the first consent that is bad, and keeps the refusal of two rows at one moment.
+
     Args:
         consents: The table `consents`: partner_id, purpose, granted, changed_at and maybe arrived_at (UTC).
         as_of: Day `YYYY-MM-DD`; changes that happened or arrived after its end (UTC) are not seen.

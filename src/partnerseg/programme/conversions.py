@@ -13,9 +13,11 @@ from partnerseg.programme.reading import TextTable, quote_text
 from partnerseg.programme.tables import Column
 
 _CLOCK = r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}([.]\d{1,9})?)?"
-_AWARE = rf"{_CLOCK} ?(Z|[+-]\d{{2}}(:?\d{{2}})?)"
+_OFFSET = r"(Z|[+-](0\d|1[0-3])(:?[0-5]\d)?|[+-]14(:?00)?)"
+_AWARE = rf"{_CLOCK} ?{_OFFSET}"
 _NAIVE = rf"{_CLOCK}|\d{{4}}-\d{{2}}-\d{{2}}"
 _AMBIGUOUS = r"\d{1,2}[./-]\d{1,2}[./-](\d{4}|\d{2})([ T,].*)?"
+_YEARS = (1900, 2200)
 _YES, _NO = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
 _ISO = "YYYY-MM-DD, alone or with HH:MM[:SS] and maybe Z or +HH:MM"
 
@@ -168,6 +170,10 @@ def _convert_text(column: Column, told: str, rule: Mapping[str, Any], lookup: st
         notes["case"] = (f"v_{column.name} <> {held} AND v_{column.name} = lower({held})", "written in small letters")
         rules["not_a_choice"] = f"must be one of {', '.join(column.choices)}; correct it or map it with codes"
         error = f"coalesce({error}, CASE WHEN v_{column.name} NOT IN ({listed}) THEN 'not_a_choice' END)"
+    if column.reserved:
+        listed = _list_texts(column.reserved)
+        rules["reserved"] = "stands for the whole programme; leave the field empty or give another code, as by replace"
+        error = f"coalesce({error}, CASE WHEN lower(v_{column.name}) IN ({listed}) THEN 'reserved' END)"
     if column.name == "currency":
         value = f"upper({value})"
         notes["case"] = (f"v_currency <> {held} AND v_currency = upper({held})", "written in capitals")
@@ -223,6 +229,10 @@ def _convert_number(
         if limit is not None:
             rules[code] = f"must be {words} {limit:g}"
             error += f" WHEN {value} {sign} {limit} THEN '{code}'"
+    for kinds, lower, upper in column.bounds_by_kind:
+        rules["out_of_bounds"] = f"must be {lower:g} to {upper:g} where kind is {' or '.join(kinds)}"
+        error += f" WHEN v_kind IN ({_list_texts(kinds)}) AND {value} NOT BETWEEN {lower} AND {upper}"
+        error += " THEN 'out_of_bounds'"
     if column.name == "amount":
         worth = " ".join(
             f"WHEN {quote_text(code)} THEN {rate!r}" for code, rate in money.rates.items() if code != money.currency
@@ -274,9 +284,13 @@ def _convert_time(
     naive = "NULL::TIMESTAMP"
     if zone:
         naive = local if zone == "UTC" else f"timezone('UTC', timezone({quote_text(zone)}, {local}))"
+    first, last = _YEARS
+    years = f"with a year of {first} to {last}"
     rules = {
         "missing": "must have a value",
-        "not_a_time": f"must be a time as {form}" if form else f"must be {_ISO}; declare another format in the mapping",
+        "not_a_time": f"must be a time as {form}, {years}; see format"
+        if form
+        else f"must be {_ISO}, {years}; declare another format in the mapping",
         "ambiguous_date": "may be read in two ways; declare format in the mapping, as %d/%m/%Y or %m/%d/%Y",
         "no_zone": "names no time zone; declare zone in the mapping, as UTC or Europe/Kyiv",
         "no_such_time": f"does not exist in {zone}: the clock jumps over it",
@@ -300,14 +314,27 @@ def _convert_time(
 
 
 def _parse_time(text: str, form: str) -> tuple[str, str, str]:
-    """SQL of a text as local time, as time with a zone (each NULL if it is not one), and whether it has a clock."""
+    """SQL of a text as local time, as time with a zone (each NULL if it is not one), and whether it has a clock.
+
+    A year that is not within `_YEARS` makes it no time: `%Y` reads 25 as the year 25.
+    """
     if form:
         parsed = f"try_strptime({text}, {quote_text(form)})"
         clock = "true" if re.search("%[HIMXcT]", form) else "false"
-        return ("NULL::TIMESTAMP", parsed, clock) if "%z" in form.lower() else (parsed, "NULL::TIMESTAMPTZ", clock)
+        if "%z" not in form.lower():
+            return _limit_years(parsed), "NULL::TIMESTAMPTZ", clock
+        _, mark, rest = form.partition("%z")
+        if mark:
+            ending = quote_text(_OFFSET + re.sub("%-?[A-Za-z]", ".*", re.escape(rest).replace("\\-", "-")) + "$")
+            parsed = f"CASE WHEN regexp_matches({text}, {ending}) THEN {parsed} END"
+        return "NULL::TIMESTAMP", _limit_years(parsed), clock
     local = f"CASE WHEN regexp_full_match({text}, {quote_text(_NAIVE)}) THEN TRY_CAST({text} AS TIMESTAMP) END"
     aware = f"CASE WHEN regexp_full_match({text}, {quote_text(_AWARE)}) THEN TRY_CAST({text} AS TIMESTAMPTZ) END"
-    return local, aware, f"contains({text}, ':')"
+    return _limit_years(local), _limit_years(aware), f"contains({text}, ':')"
+
+
+def _limit_years(time: str) -> str:
+    return f"CASE WHEN year({time}) BETWEEN {_YEARS[0]} AND {_YEARS[1]} THEN {time} END"
 
 
 def _check_format(connection: duckdb.DuckDBPyConnection, rule: Mapping[str, Any], label: str) -> None:

@@ -197,7 +197,7 @@ def read_text(connection: duckdb.DuckDBPyConnection, name: str, source: Input, o
         kinds = ", ".join(f"'{column}': 'VARCHAR'" for column in columns.values())
         connection.execute(
             f"CREATE TABLE {name}_raw AS SELECT * FROM read_csv({quote_text(str(staged))}, auto_detect=false, "
-            "header=false, delim=',', quote='\"', escape='\"', new_line='\\n', nullstr='\x01', parallel=false, "
+            "header=false, delim=',', quote='\"', escape='\"', new_line='\\n', nullstr='', parallel=false, "
             f"max_line_size=67108864, columns={{'line': 'BIGINT', {kinds}}})"
         )
         staged.unlink()
@@ -258,10 +258,10 @@ def _load_parquet(
     path = quote_text(str(source.path))
     try:
         described = connection.execute(f"DESCRIBE SELECT * FROM read_parquet({path})").fetchall()
-        columns, casts = {}, []
+        columns = {name: f"c{i}" for i, name in enumerate(_plain_columns(source, [row[0] for row in described]))}
+        casts = []
         for i, (column, kind, *_) in enumerate(described):
             plain = '"' + column.replace('"', '""') + '"'
-            columns[unicodedata.normalize("NFC", column.strip())] = f"c{i}"
             if kind in ("DOUBLE", "FLOAT"):
                 _refuse_rounded(connection, path, column, plain, source)
                 whole = f"CAST(CAST({plain} AS BIGINT) AS VARCHAR)"
@@ -329,13 +329,19 @@ def _stage_csv(source: Input, options: Mapping[str, Any], writer: Any) -> tuple[
             raise SourceError(f"{source.name}, line {reader.line_num}: the header cannot be read: {error}") from None
         if not header:
             raise SourceError(f"{source.name}: is empty; a csv file begins with a line of column names")
-        names = [unicodedata.normalize("NFC", column.strip(_SPACE)) for column in header]
-        twice = sorted({column for column in names if names.count(column) > 1})
-        if twice:
-            raise SourceError(f"{source.name}: the column {twice[0]!r} stands twice in the header; rename one")
+        names = _plain_columns(source, header)
         counted = [0]
         writer.writerows(_whole_rows(reader, len(header), source, malformed, counted))
     return names, counted[0], malformed
+
+
+def _plain_columns(source: Input, columns: list[str]) -> list[str]:
+    """Return names of columns without outer space and in Unicode NFC; raises SourceError if two are then the same."""
+    names = [unicodedata.normalize("NFC", column.strip(_SPACE)) for column in columns]
+    twice = sorted({column for column in names if names.count(column) > 1})
+    if twice:
+        raise SourceError(f"{source.name}: the column {twice[0]!r} stands twice in the header; rename one")
+    return names
 
 
 def _whole_rows(
@@ -371,29 +377,46 @@ def _stage_jsonl(source: Input, options: Mapping[str, Any], writer: Any) -> tupl
     """Write every JSON object with its line; return all keys, the number of rows and the lines that are no object."""
     names: dict[str, None] = {}
     malformed: list[Malformed] = []
-    for _, parsed in _json_rows(source, options):
-        if isinstance(parsed, dict):
-            names |= dict.fromkeys(parsed)
+    for _, told, wrong in _json_rows(source, options):
+        if isinstance(told, dict):
+            names |= dict.fromkeys(told)
     if not names:
         raise SourceError(f"{source.name}: has no JSON object; a jsonl file has one on each line")
     rows = 0
-    for line, parsed in _json_rows(source, options):
+    columns = _plain_columns(source, list(names))
+    for line, told, wrong in _json_rows(source, options):
         rows += 1
-        if isinstance(parsed, dict):
-            writer.writerow([line, *(_json_text(parsed.get(name)) for name in names)])
+        if isinstance(told, dict):
+            writer.writerow([line, *(told.get(name, "") for name in names)])
         else:
-            malformed.append(Malformed(line, str(parsed), "is not a JSON object"))
-    return list(names), rows, malformed
+            malformed.append(Malformed(line, told, wrong))
+    return columns, rows, malformed
 
 
-def _json_rows(source: Input, options: Mapping[str, Any]) -> Iterator[tuple[int, Any]]:
+def _json_rows(source: Input, options: Mapping[str, Any]) -> Iterator[tuple[int, dict[str, str] | str, str]]:
+    """Yield each line with the values of its object as text, or as it stands with what is wrong with it."""
     with _open_text(source, options) as file:
         for line, text in enumerate(_lines(file, source), start=1):
             if text.strip():
-                try:
-                    yield line, json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
-                except ValueError:
-                    yield line, text.strip()
+                told, wrong = _read_object(text)
+                yield line, text.strip() if told is None else told, wrong
+
+
+def _read_object(text: str) -> tuple[dict[str, str] | None, str]:
+    try:
+        parsed = json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
+        if not isinstance(parsed, dict):
+            return None, "is not a JSON object"
+        told = {name: _json_text(value) for name, value in parsed.items()}
+        if "\\u" in text:
+            "".join([*told, *told.values()]).encode()
+    except RecursionError:
+        return None, "is nested too deeply"
+    except UnicodeEncodeError:
+        return None, "has half of a surrogate pair, which is no letter"
+    except ValueError:
+        return None, "is not a JSON object"
+    return told, ""
 
 
 def _json_text(value: Any) -> str:

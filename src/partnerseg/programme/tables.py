@@ -18,6 +18,8 @@ class Column:
         choices: The only values allowed; empty means any.
         lower: Smallest allowed number, inclusive; None means no bound.
         upper: Largest allowed number, inclusive; None means no bound.
+        bounds_by_kind: Narrower bounds of rows of some kinds, as (kinds, smallest, largest).
+        reserved: Words that no value may be, in whatever case, as they mean something else.
         note: What a reader must know: unit, scale, separator.
     """
 
@@ -28,6 +30,8 @@ class Column:
     choices: tuple[str, ...] = ()
     lower: float | None = None
     upper: float | None = None
+    bounds_by_kind: tuple[tuple[tuple[str, ...], float, float], ...] = ()
+    reserved: tuple[str, ...] = ()
     note: str = ""
 
 
@@ -39,7 +43,7 @@ class Table:
         name: Table name.
         row: What one row is, in words.
         columns: All columns in order.
-        key: Columns that identify a row.
+        key: Columns that identify a row; a row without a value in any of them stands for itself.
         time: Column that says when the event happened; None for tables without events.
     """
 
@@ -66,6 +70,7 @@ def _known(name: str, kind: Kind = "text", **rules) -> Column:
 _PARTNER = Column("partner_id")
 _ARRIVED = _optional("arrived_at", "time", note="when we learned of the row; the event's own time if missing")
 _CURRENCY = Column("currency", note="ISO 4217 code")
+_RESERVED = ("all",)  # stands for the whole programme
 ASSESSORS = ("system", "audit", "manager", "self")
 
 _ALL = (
@@ -79,7 +84,7 @@ _ALL = (
             _known("industry"),
             _known("company_size", choices=("micro", "small", "medium", "large")),
             _known("country"),
-            _known("region"),
+            _known("region", reserved=_RESERVED),
             _optional("language", note="ISO 639-1 code"),
             _optional("specialization"),
             _known("joined_at", "time"),
@@ -180,7 +185,14 @@ _ALL = (
             Column("given_at", "time"),
             Column("kind", choices=("nps", "csat", "review", "suggestion", "complaint")),
             Column("given_by", choices=("partner", "customer")),
-            _optional("score", "number", lower=0, upper=10, note="nps 0-10; csat and review 1-5"),
+            _optional(
+                "score",
+                "number",
+                lower=0,
+                upper=10,
+                bounds_by_kind=((("csat", "review"), 1, 5),),
+                note="nps 0-10; csat and review 1-5",
+            ),
             _optional("text"),
             _ARRIVED,
         ),
@@ -272,14 +284,15 @@ _ALL = (
         "costs",
         "what the programme spent",
         (
+            _optional("cost_id", note="without it equal rows are costs of their own"),
             Column("spent_at", "time"),
-            _optional("region"),
+            _optional("region", reserved=_RESERVED, note="missing: of no one region"),
             Column("kind"),
             Column("amount", "number", lower=0),
             _CURRENCY,
             _ARRIVED,
         ),
-        ("spent_at", "region", "kind"),
+        ("cost_id",),
         "spent_at",
     ),
     Table(
