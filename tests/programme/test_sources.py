@@ -16,6 +16,7 @@ from partnerseg.programme.tables import TABLES
 from tests.programme.sources_setup import PARTNER_SOURCE, SALES_SOURCE, make_params
 
 HEADER = "id,partner,day,sum,cur,ret\n"
+GOOD_SALE = "good,p1,2025-03-01,1,EUR,no\n"
 
 
 def open_sales(home, rows, *, source=SALES_SOURCE, header=HEADER, files=None, encoding="utf-8", **options):
@@ -78,6 +79,129 @@ def test_one_bad_value_in_a_hundred_is_set_aside_and_two_stop_the_run(tmp_path):
         "line 101: 'ninety'",
     ):
         assert part in told
+
+
+def test_the_share_of_bad_values_is_taken_over_the_rows_with_a_value(tmp_path):
+    rows = "".join(f"s{i},p1,2025-03-01,1,EUR,no,{'much' if i < 2 else ''}\n" for i in range(200))
+    with pytest.raises(SourceError, match=r"columns\.discount: 2 of 2 values are bad"):
+        open_sales(
+            tmp_path, rows, source=with_columns(discount="d"), header=HEADER.strip() + ",d\n", max_bad_share=0.01
+        )
+
+
+def test_many_rows_set_aside_for_whatever_reason_are_a_warning(tmp_path):
+    rows = "good,p1,2025-03-01,1,EUR,no\n" + "".join(f"s{i},p9,2025-03-01,1,EUR,no\n" for i in range(3))
+    (warning,) = open_sales(tmp_path, rows, max_bad_share=0.01).notices.query("kind == 'warn'").to_dict("records")
+    assert (warning["code"], warning["table"], warning["file"], warning["rows"]) == (
+        "many_set_aside",
+        "sales",
+        "sales.csv",
+        3,
+    )
+    assert "3 of 4 rows (75.0%)" in warning["message"]
+
+
+def open_consents(home, rows, **more):
+    source = {"table": "consents", "file": "said.csv", "zone": "UTC"} | more
+    source["columns"] = {name: name for name in ("partner_id", "purpose", "granted", "changed_at", "arrived_at")}
+    files = {"said.csv": ("partner_id,purpose,granted,changed_at,arrived_at,at\n" + rows).encode()}
+    return open_programme(make_params(home, files, [PARTNER_SOURCE, source]))
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_a_grant_and_a_withdrawal_at_one_moment_the_withdrawal_is_used(turned, tmp_path):
+    rows = [
+        "p1,marketing,yes,2026-01-05,,\n",
+        "p1,marketing,no,2026-01-05,2026-01-07,\n",
+        "p1,marketing,no,2026-01-05,2026-01-06,\n",
+        "p2,marketing,yes,2026-01-05,,\n",
+    ]
+    programme = open_consents(tmp_path, "".join(reversed(rows) if turned else rows))
+    found = programme.frame("consents")
+    assert found[["partner_id", "granted"]].to_numpy().tolist() == [["p1", False], ["p2", True]]
+    assert found.loc[0, "arrived_at"] == pd.Timestamp("2026-01-06")  # the refusal that was known first
+    row = programme.ledger.set_index("table").loc["consents"]
+    assert row[["rows_in", "used", "quarantined", "deduplicated"]].tolist() == [4, 2, 0, 2]
+    (notice,) = programme.notices.query("code == 'superseded'").to_dict("records")
+    assert notice["rows"] == 1 and "the refusal was kept" in notice["message"]
+
+
+def test_a_later_correction_of_a_consent_is_kept_where_the_mapping_says_so(tmp_path):
+    rows = "p1,marketing,no,2026-01-05,,2026-01-05\np1,marketing,yes,2026-01-05,,2026-01-06\n"
+    programme = open_consents(tmp_path, rows, keep={"latest_by": "at"})
+    assert programme.frame("consents")["granted"].tolist() == [True]
+
+
+@pytest.mark.parametrize("row", ["p2,marketing,perhaps,2026-01-05,,\n", "p2,marketing\n"])
+def test_a_consent_that_cannot_be_read_stops_the_run(row, tmp_path):
+    with pytest.raises(SourceError, match="it may be a withdrawal"):
+        open_consents(tmp_path, "p1,marketing,yes,2026-01-05,,\n" * 9 + row)
+
+
+def open_costs(home, header, rows, *, columns=()):
+    names = ("spent_at", "region", "kind", "amount", "currency", *columns)
+    source = {"table": "costs", "file": "costs.csv", "zone": "UTC", "columns": {name: name for name in names}}
+    files = {"costs.csv": (header + rows).encode()}
+    return open_programme(make_params(home, files, [PARTNER_SOURCE, source], rates={"USD": 0.5}))
+
+
+def test_costs_of_one_day_and_kind_are_all_counted(tmp_path):
+    rows = "2026-01-05,north,marketing,500,EUR\n2026-01-05,north,marketing,900,EUR\n" * 2
+    programme = open_costs(tmp_path, "spent_at,region,kind,amount,currency\n", rows)
+    assert programme.frame("costs")["amount"].tolist() == [500, 500, 900, 900]
+    row = programme.ledger.set_index("table").loc["costs"]
+    assert row[["rows_in", "used", "amount_in", "amount_used"]].tolist() == [4, 4, 2800, 2800]
+
+
+def test_costs_with_an_id_are_told_apart_by_it(tmp_path):
+    rows = (
+        "c1,2026-01-05,north,marketing,500,EUR\nc1,2026-01-05,north,marketing,500,EUR\n"
+        "c2,2026-01-05,north,marketing,500,EUR\nc3,2026-01-05,,support,1,EUR\nc3,2026-01-05,,support,2,EUR\n"
+        ",2026-01-05,,support,4,EUR\n,2026-01-05,,support,4,EUR\n"
+    )
+    programme = open_costs(tmp_path, "cost_id,spent_at,region,kind,amount,currency\n", rows, columns=["cost_id"])
+    row = programme.ledger.set_index("table").loc["costs"]
+    assert row[["rows_in", "used", "quarantined", "deduplicated"]].tolist() == [7, 4, 2, 1]
+    assert programme.frame("costs")["amount"].sum() == 500 + 500 + 4 + 4
+
+
+def test_equal_worth_in_two_currencies_is_not_the_same_content(tmp_path):
+    programme = open_sales(
+        tmp_path, "s1,p1,2025-03-01,10,USD,no\ns1,p1,2025-03-01,5,EUR,no\n" + GOOD_SALE, rates={"USD": 0.5}
+    )
+    assert programme.quarantine["code"].tolist() == ["conflict", "conflict"]
+    assert programme.frame("sales")["sale_id"].tolist() == ["good"]
+
+
+def test_columns_that_differ_in_case_only_stay_apart_in_the_content_set_aside(tmp_path):
+    header = "id,partner,day,sum,cur,ret,ID\n"
+    rows = "s1,p1,2025-03-01,1,EUR,no,first\ns2,p1,2025-03-01,x,EUR,no,second\n"
+    (aside,) = open_sales(tmp_path / "csv", rows, header=header).quarantine.to_dict("records")
+    told = {"id": "s2", "partner": "p1", "day": "2025-03-01", "sum": "x", "cur": "EUR", "ret": "no", "ID": "second"}
+    assert json.loads(aside["content"]) == told
+    lines = json.dumps({**told, "id": "s1", "sum": "1"}) + "\n" + json.dumps(told) + "\n"
+    params = make_params(
+        tmp_path / "json", {"sales.jsonl": lines.encode()}, [PARTNER_SOURCE, SALES_SOURCE | {"file": "sales.jsonl"}]
+    )
+    (aside,) = open_programme(params).quarantine.to_dict("records")
+    assert json.loads(aside["content"]) == told
+
+
+def test_a_control_character_is_a_value(tmp_path):
+    rows = "s1,p1,2025-03-01,1,EUR,no,\x01\n"
+    programme = open_sales(tmp_path, rows, source=with_columns(product="note"), header=HEADER.strip() + ",note\n")
+    assert programme.frame("sales")["product"].tolist() == ["\x01"]
+
+
+def test_the_error_names_the_conflict_that_took_the_partners(tmp_path):
+    files = {"partners.csv": b"id,region\np1,north\np1,south\n"}
+    with pytest.raises(SourceError, match="no partner is left") as raised:
+        open_sales(tmp_path / "all", "s1,p1,2025-03-01,1,EUR,no\n", files=files)
+    assert "partners.csv, line 2: 'p1' stands in rows with different content" in str(raised.value)
+    files = {"partners.csv": b"id,region\np1,north\np1,south\np2,north\n"}
+    with pytest.raises(SourceError, match=r"no row of sales\.csv belongs to a partner") as raised:
+        open_sales(tmp_path / "one", "s1,p1,2025-03-01,1,EUR,no\n", files=files)
+    assert "partners.csv, line 2: 'p1' stands in rows with different content" in str(raised.value)
 
 
 def test_an_error_shows_the_first_three_places_only(tmp_path):
@@ -367,7 +491,7 @@ def test_text_comes_back_as_it_stood_with_its_line(values, delimiter, tmp_path_f
         "columns": {"partner_id": "id", "region": "region", "company_size": "size"},
         "unknown": ["name", "partner_type", "industry", "country", "joined_at"],
     }
-    programme = open_programme(make_params(home, {"made.csv": path.read_bytes()}, [source], max_bad_share=0.9))
+    programme = open_programme(make_params(home, {"made.csv": path.read_bytes()}, [source], max_bad_share=1.0))
     good = [value for number, value in enumerate(values) if number % 3 != 1]
     assert sorted(programme.frame("partners")["partner_id"]) == sorted(good)
     assert programme.quarantine["line"].tolist() == lines

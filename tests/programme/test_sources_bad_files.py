@@ -68,6 +68,14 @@ FRAME = pd.DataFrame(
     {"id": [1.0, 2.0], "partner": "p1", "day": "2025-03-01", "sum": [1.0, 2.5], "cur": "EUR", "ret": [True, False]}
 )
 
+FEEDBACK = {
+    "table": "feedback",
+    "file": "sales.csv",
+    "zone": "UTC",
+    "columns": {name: name for name in ("feedback_id", "partner_id", "given_at", "kind", "given_by", "score")},
+}
+ANSWERS = "feedback_id,partner_id,given_at,kind,given_by,score\n"
+
 CASES = [
     # The file as a whole
     Case("empty file", b"", "error", "sales.csv: is empty"),
@@ -78,6 +86,20 @@ CASES = [
     Case("wrong delimiter", sales(GOOD).replace(b",", b";"), "error", "is `delimiter` ';'?"),
     Case("renamed column", sales(GOOD, header=HEADER.replace("sum", "Sum.")), "error", "did you mean 'Sum.'"),
     Case("column twice", sales(GOOD, header=HEADER.replace("cur", "sum")), "error", "'sum' stands twice"),
+    Case(
+        "column twice but for space in Parquet",
+        parquet(FRAME.assign(**{"id ": "x"})),
+        "error",
+        "'id' stands twice",
+        source=SALES | {"file": "sales.parquet"},
+    ),
+    Case(
+        "key twice but for space in JSON",
+        LINE.replace('"id"', '"id ": "x", "id"').encode(),
+        "error",
+        "'id' stands twice",
+        source=JSONL,
+    ),
     Case(
         "cp1251 undeclared", sales("s1,Київ,2025-03-01,1,EUR,no\n").decode().encode("cp1251"), "error", "line 2: byte"
     ),
@@ -148,6 +170,32 @@ CASES = [
         2,
         JSONL,
     ),
+    Case(
+        "JSON line with half a surrogate pair",
+        (LINE + LINE.replace("s1", "\\ud800")).encode(),
+        "quarantine",
+        "half of a surrogate pair",
+        (1, 1, 0, 0),
+        "malformed_row",
+        2,
+        JSONL,
+    ),
+    Case(
+        "JSON line with a whole surrogate pair",
+        LINE.replace("s1", "\\ud83d\\ude00").encode(),
+        "clean",
+        source=JSONL,
+    ),
+    Case(
+        "JSON nested deeply",
+        (LINE + LINE.replace('"p1"', "[" * 100_000 + "]" * 100_000)).encode(),
+        "quarantine",
+        "nested too deeply",
+        (1, 1, 0, 0),
+        "malformed_row",
+        2,
+        JSONL,
+    ),
     Case("JSON without objects", b"[1]\n[2]\n", "error", "has no JSON object", source=JSONL),
     Case("JSON key renamed", LINE.replace("sum", "sums").encode(), "error", "did you mean 'sums'", source=JSONL),
     # Times
@@ -165,6 +213,58 @@ CASES = [
         sales("s1,p1,2025-03-01T10:00:00+02:00,1,EUR,no\n"),
         "clean",
         source=without_zone(),
+    ),
+    Case(
+        "year zero",
+        sales(GOOD + "s2,p1,0000-01-01,1,EUR,no\n"),
+        "quarantine",
+        "with a year of 1900 to 2200",
+        (1, 1, 0, 0),
+        "not_a_time",
+        3,
+    ),
+    Case(
+        "two digits of a year where four are declared",
+        sales("s1,p1,03/04/2025,1,EUR,no\ns2,p1,03/04/25,1,EUR,no\n"),
+        "quarantine",
+        "must be a time as %d/%m/%Y, with a year of",
+        (1, 1, 0, 0),
+        "not_a_time",
+        3,
+        with_columns(sold_at={"column": "day", "format": "%d/%m/%Y"}),
+    ),
+    Case(
+        "a year that is none does not slip out of scope",
+        sales("s1,p1,03/04/2025,1,EUR,no\ns2,p1,03/04/25,1,EUR,no\n"),
+        "quarantine",
+        "must be a time as",
+        (1, 1, 0, 0),
+        "not_a_time",
+        3,
+        with_columns(sold_at={"column": "day", "format": "%d/%m/%Y"})
+        | {"where": [{"column": "day", "from": "2025-01-01", "format": "%d/%m/%Y"}]},
+    ),
+    Case(
+        "offset that no place has",
+        sales(GOOD + "s2,p1,2025-03-01T10:00:00+99:00,1,EUR,no\ns3,p1,2025-03-01T10:00:00+14:00,1,EUR,no\n"),
+        "quarantine",
+        "must be YYYY-MM-DD",
+        (2, 1, 0, 0),
+        "not_a_time",
+        3,
+    ),
+    Case(
+        "offset that no place has in a format",
+        sales(
+            "s1,p1,(-1400) 2025-03-01 10:00,1,EUR,no\ns2,p1,(+1401) 2025-03-01 10:00,1,EUR,no\n"
+            "s3,p1,(+05:30) 2025-03-01 10:00,1,EUR,no\n"
+        ),
+        "quarantine",
+        "must be a time as",
+        (2, 1, 0, 0),
+        "not_a_time",
+        3,
+        with_columns(sold_at={"column": "day", "format": "(%z) %Y-%m-%d %H:%M"}),
     ),
     Case("no such zone", sales(GOOD), "error", "did you mean 'Europe/Kyiv'", source=SALES | {"zone": "Europe/Kiyv"}),
     Case(
@@ -266,6 +366,21 @@ CASES = [
         "too_large",
         2,
         with_columns(discount="d"),
+    ),
+    Case(
+        "score beyond the scale of its kind",
+        sales(
+            "f1,p1,2025-03-01,nps,partner,10\nf2,p1,2025-03-01,csat,partner,5\nf3,p1,2025-03-01,csat,partner,6\n"
+            "f4,p1,2025-03-01,review,customer,9\nf5,p1,2025-03-01,review,customer,1\nf6,p1,2025-03-01,nps,partner,0\n"
+            "f7,p1,2025-03-01,csat,partner,\n",
+            header=ANSWERS,
+        ),
+        "quarantine",
+        "must be 1 to 5 where kind is csat or review",
+        (5, 2, 0, 0),
+        "out_of_bounds",
+        4,
+        FEEDBACK,
     ),
     Case(
         "flag word unknown",
@@ -463,6 +578,16 @@ CASES = [
         "did you mean 'north'",
         code="unlisted_region",
         source=PARTNERS | {"file": "sales.csv"},
+    ),
+    Case(
+        "region with the name of the whole programme",
+        b"id,region\np1,north\np2,ALL\n",
+        "quarantine",
+        "stands for the whole programme",
+        (1, 1, 0, 0),
+        "reserved",
+        3,
+        PARTNERS | {"file": "sales.csv"},
     ),
     # Scope
     Case(

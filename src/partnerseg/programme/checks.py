@@ -100,7 +100,8 @@ def check_unit(
     latest = "v__latest" if source.keep else "NULL"
     connection.execute(
         f"INSERT INTO stage_{table.name} (_unit, _line, _latest, _amount, _currency, {', '.join(chosen)}) "
-        f"SELECT {unit.number}, line, {latest}, {amount}, {currency}, {values} FROM step WHERE _scope IS NULL AND _bad IS NULL"
+        f"SELECT {unit.number}, line, {latest}, {amount}, {currency}, {values} "
+        "FROM step WHERE _scope IS NULL AND _bad IS NULL"
     )
     if "amount" in source.columns:
         unit.amounts = _sum_amounts(connection)
@@ -336,7 +337,8 @@ def _judge_repeats(connection: duckdb.DuckDBPyConnection, table: Table) -> list[
         told AS (SELECT *, min(content) FILTER (candidate) OVER k <> max(content) FILTER (candidate) OVER k
                         AND NOT bool_or(candidate AND refuses) OVER k AS conflict,
                         min(content) OVER k <> max(content) OVER k AS differ,
-                        row_number() OVER (PARTITION BY {key} ORDER BY candidate DESC, {order}_unit, _line) = 1 AS chosen
+                        row_number() OVER (PARTITION BY {key} ORDER BY candidate DESC, {order}_unit, _line) = 1
+                        AS chosen
                  FROM best WINDOW k AS (PARTITION BY {key}))
         SELECT _unit, _line, conflict, differ, chosen, refuses FROM told
         """

@@ -377,7 +377,7 @@ def _stage_jsonl(source: Input, options: Mapping[str, Any], writer: Any) -> tupl
     """Write every JSON object with its line; return all keys, the number of rows and the lines that are no object."""
     names: dict[str, None] = {}
     malformed: list[Malformed] = []
-    for _, told, wrong in _json_rows(source, options):
+    for _, told, _ in _json_rows(source, options):
         if isinstance(told, dict):
             names |= dict.fromkeys(told)
     if not names:
