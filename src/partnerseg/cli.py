@@ -3,6 +3,7 @@
 import argparse
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,7 +21,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = _make_parser().parse_args(argv)
     try:
-        return arguments.command(arguments)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *rest, **more: _tell(f"note: {message}")
+            return arguments.command(arguments)
     except KeyboardInterrupt:
         _tell("stopped; the same command goes on where it stopped")
         return INTERRUPTED
@@ -78,7 +81,8 @@ def _run(arguments: argparse.Namespace) -> int:
         _say(f"Pages that failed: {len(result.failures)}. The index says why; the same command tries only them again.")
         return FAILED
     _say("Next: open that file in a browser.")
-    _say(f"Your own data: add a mapping to {Path(arguments.params) / 'sources'} and see what is read: partnerseg check")
+    _say(f"Your own data: add a mapping to {Path(arguments.params) / 'sources'} and see what is read by")
+    _say(f"`partnerseg check --params {arguments.params}`; the README tells how.")
     _say("To look closer: `make lab` opens the notebooks in JupyterLab; edit, then run this command again.")
     return DONE
 
