@@ -1,68 +1,119 @@
-"""Criteria segments: every rule by hand, unknown never dropped."""
+"""Criteria segments: every rule by hand, unknown never dropped, sums equal to the whole."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from partnerseg.segments.criteria import assign_criteria
+from partnerseg.params import load_params
+from partnerseg.segments.criteria import CRITERIA, assign_criteria, combine_criteria, summarize_criteria
 
 SETTINGS = SimpleNamespace(
-    engagement=SimpleNamespace(new_tenure_days=90, active_recency_days=60), potential_quantile=0.8
+    engagement=SimpleNamespace(
+        new_tenure_days=90, active_recency_days=60, active_signs=["recency_days", "response_recency_days"]
+    ),
+    potential=SimpleNamespace(
+        quantile=0.8, level=0.9, pooling=30.0, groups=["partner_type", "company_size", "industry", "region"]
+    ),
 )
+
+
+def draw_features(seed: int, n: int) -> pd.DataFrame:
+    """Features with gaps everywhere; a row a partner."""
+    rng = np.random.default_rng(seed)
+    text = {
+        "partner_type": rng.choice(["reseller", "agent", "an, odd one"], n),
+        "company_size": rng.choice(["micro", "small", "huge"], n),
+        "industry": rng.choice(["retail", "finance"], n),
+        "region": rng.choice(["north", "south", "west"], n),
+    }
+    numbers = {
+        "tenure_days": rng.integers(0, 1_500, n),
+        "recency_days": rng.integers(0, 400, n),
+        "response_recency_days": rng.integers(0, 400, n),
+        "frequency_365d": rng.integers(0, 30, n),
+        "monetary_value_365d": np.round(rng.lognormal(9, 1, n)),
+    }
+    index = pd.Index([f"P{i:04d}" for i in range(n)], name="partner_id")
+    features = pd.DataFrame({**text, **{name: values.astype(float) for name, values in numbers.items()}}, index=index)
+    return features.mask(rng.random(features.shape) < 0.15)
 
 
 @pytest.mark.parametrize(
-    ("tenure", "recency", "orders", "reply_rate", "level"),
+    ("tenure", "recency", "orders", "response", "level"),
     [
-        (89, 10, 3, 0.5, "new"),
-        (90, 60, 3, 0.0, "active"),
-        (90, 61, 3, 0.0, "inactive"),
-        (400, 200, 3, 0.1, "active"),  # no sale lately, but a reply
-        (400, np.nan, 0, 0.0, "inactive"),  # sales are known: there was none
+        (89, 10, 3, 5, "new"),
+        (90, 60, 3, np.nan, "active"),
+        (90, 61, 3, np.nan, "inactive"),
+        (400, 200, 3, 60, "active"),  # no sale lately, but a response
+        (400, 200, 3, 61, "inactive"),
+        (400, np.nan, 0, np.nan, "inactive"),  # sales are known: there was none
         (400, np.nan, np.nan, np.nan, "unknown"),  # sales are unknown
+        (400, np.nan, np.nan, 10, "active"),  # sales are unknown, a response is not
         (np.nan, 200, 3, np.nan, "inactive"),  # a sale 200 days ago: not new
         (np.nan, 20, 3, np.nan, "active"),  # it may be new as well: nobody knows
         (np.nan, 70, 3, np.nan, "unknown"),  # not active, and may be new
-        (np.nan, np.nan, 0, 0.0, "unknown"),  # may be new or not
+        (np.nan, np.nan, 0, np.nan, "unknown"),  # may be new or not
     ],
 )
-def test_engagement(tenure, recency, orders, reply_rate, level):
+def test_engagement(tenure, recency, orders, response, level):
+    row = {
+        "tenure_days": [tenure],
+        "recency_days": [recency],
+        "frequency_365d": [orders],
+        "response_recency_days": [response],
+    }
+    assert assign_criteria(pd.DataFrame(row, dtype=float), SETTINGS)["engagement_level"].tolist() == [level]
+
+
+def test_signs_of_activity_are_parameters():
     features = pd.DataFrame(
-        {
-            "tenure_days": [tenure],
-            "recency_days": [recency],
-            "frequency_365d": [orders],
-            "reply_rate_90d": [reply_rate],
-        },
-        dtype=float,
+        {"tenure_days": [400.0], "recency_days": [10.0], "response_recency_days": [200.0], "frequency_365d": [1.0]}
     )
-    assert assign_criteria(features, SETTINGS)["engagement_level"].tolist() == [level]
+    levels = []
+    for signs in (["response_recency_days"], ["recency_days"], []):
+        engagement = SimpleNamespace(**{**vars(SETTINGS.engagement), "active_signs": signs})
+        rules = SimpleNamespace(engagement=engagement, potential=SETTINGS.potential)
+        levels += assign_criteria(features, rules)["engagement_level"].tolist()
+    assert levels == ["inactive", "active", "inactive"]
 
 
-def test_potential_is_what_comparable_partners_reach():
-    # 41 small resellers with 0..40 thousand, 10 large ones (too few: all resellers count), 30 agents with 7,000.
+def test_potential_and_headroom():
+    # 100 resellers with 0..99 thousand, a new one, one whose revenue nobody knows.
     features = pd.DataFrame(
         {
-            "partner_type": ["reseller"] * 51 + ["agent"] * 30 + [None],
-            "company_size": ["small"] * 41 + ["large"] * 10 + ["small"] * 30 + ["small"],
-            "monetary_value_365d": [*(1000.0 * np.arange(41)), *([100_000.0] * 10), *([7000.0] * 30), np.nan],
+            "partner_type": ["reseller"] * 102,
+            "tenure_days": [800.0] * 100 + [364.0, 800.0],
+            "monetary_value_365d": [*(1000.0 * np.arange(100)), 1e6, np.nan],
         }
     )
     result = assign_criteria(features, SETTINGS)
-    assert result["potential_value"][0] == pytest.approx(32_000)  # the 80th percentile of 0..40 is 32
-    assert result["headroom"][0] == pytest.approx(32_000)
-    assert result["headroom"][40] == 0
-    # Resellers together: 51 values, the 80th percentile is the 41st from below, which is 40,000.
-    assert result["potential_value"][45] == pytest.approx(40_000)
-    assert result["potential_value"][60] == pytest.approx(7000)
-    # Nothing is known of the last but the programme: of 81 values the 65th from below,
-    # which is the 27th above the 38 values up to 7,000.
-    assert result["potential_value"].iloc[-1] == pytest.approx(34_000)
-    assert np.isnan(result["headroom"].iloc[-1])
-    # In order: 30 times 7,000 (mean rank 15.5 of 82), 41 times 32,000 (51), then 34,000 and 10 times 40,000.
-    assert result["revenue_potential"].iloc[[60, 0, 45]].tolist() == ["low", "medium", "high"]
+    # 80% of 99 others are 79.2: the 80th from below. The new one's million is not a year's and counts for nobody.
+    assert result["potential_value"].iloc[[0, 99]].tolist() == [80_000, 79_000]
+    assert result["headroom"].iloc[[0, 70, 99]].tolist() == [80_000, 10_000, 0]
+    assert result["potential_value"].iloc[[100, 101]].tolist() == [79_000, 79_000]  # the 80th of all 100
+    assert result["headroom"].iloc[[100, 101]].isna().all()
+    for end in ("low", "high"):
+        expected = (result[f"potential_{end}"] - features["monetary_value_365d"])[:100].clip(lower=0)
+        assert result[f"headroom_{end}"][:100].tolist() == expected.tolist()
+    assert (result["potential_low"] < result["potential_value"]).all()
+    assert (result["potential_value"] < result["potential_high"]).all()
+    assert set(result["revenue_potential"]) == {"medium"}  # one group, one level, though potentials differ by a rank
+
+
+def test_thirds_of_the_potential():
+    features = pd.DataFrame(
+        {
+            "partner_type": np.repeat(["a", "b", "c"], 100),
+            "monetary_value_365d": [*range(100), *range(1_000, 1_100), *range(9_000, 9_100)],
+        }
+    )
+    levels = assign_criteria(features, SETTINGS)["revenue_potential"]
+    assert levels.iloc[[0, 99, 100, 199, 200, 299]].tolist() == ["low", "low", "medium", "medium", "high", "high"]
 
 
 def test_unknown_is_a_category_and_no_one_is_dropped():
@@ -70,9 +121,15 @@ def test_unknown_is_a_category_and_no_one_is_dropped():
     result = assign_criteria(features, SETTINGS)
     assert result.index.tolist() == ["P1", "P2"]
     assert result["partner_type"].tolist() == ["agent", "unknown"]
-    for column in ("industry", "company_size", "geography", "engagement_level", "revenue_potential"):
+    for column in CRITERIA[1:]:
         assert result[column].tolist() == ["unknown", "unknown"]
     assert result["potential_value"].isna().all()
+    segments = combine_criteria(result, by=CRITERIA)
+    assert segments.tolist()[1] == (
+        "unknown partner type, unknown industry, unknown company size, unknown geography, unknown engagement level, "
+        "unknown revenue potential"
+    )
+    assert len(assign_criteria(features[:0], SETTINGS)) == 0
 
 
 def test_sizes_and_levels_are_ordered():
@@ -83,6 +140,111 @@ def test_sizes_and_levels_are_ordered():
     assert result["revenue_potential"].cat.categories.tolist() == ["low", "medium", "high", "unknown"]
 
 
-def test_equal_potential_is_medium():
-    features = pd.DataFrame({"monetary_value_365d": np.full(40, 5.0)})
-    assert set(assign_criteria(features, SETTINGS)["revenue_potential"]) == {"medium"}
+def test_default_parameters_name_the_criteria():
+    defaults = load_params(Path(__file__).parents[2] / "params").segments
+    features = draw_features(0, 80)
+    criteria = assign_criteria(features, defaults)
+    segments = combine_criteria(criteria, by=defaults.criteria.by)
+    table = summarize_criteria(segments, features["monetary_value_365d"], small=defaults.criteria.small)
+    assert table["n"].sum() == 80
+
+
+def test_segments_by_hand():
+    criteria = pd.DataFrame(
+        {
+            "partner_type": ["agent", "reseller", "agent", "unknown", "agent"],
+            "company_size": pd.Categorical(
+                ["small", "micro", "micro", "small", "unknown"], ["micro", "small", "unknown"], ordered=True
+            ),
+        },
+        index=list("abcde"),
+    )
+    segments = combine_criteria(criteria, by=["partner_type", "company_size"])
+    assert segments.to_dict() == {
+        "a": "agent, small",
+        "b": "reseller, micro",
+        "c": "agent, micro",
+        "d": "unknown partner type, small",
+        "e": "agent, unknown company size",
+    }
+    table = summarize_criteria(segments, pd.Series([10.0, 20.0, 30.0, np.nan, 0.0], index=list("abcde")), small=1)
+    assert table.index.tolist() == [
+        "agent, micro",
+        "agent, small",
+        "agent, unknown company size",
+        "reseller, micro",
+        "unknown partner type, small",
+    ]
+    assert table["n"].tolist() == [1] * 5
+    assert table["revenue"].tolist()[:4] == [30, 10, 0, 20]
+    assert np.isnan(table["revenue"].iloc[4])
+    assert table["coverage"].tolist() == [1, 1, 1, 1, 0]
+    assert not table["is_small"].any()
+    assert combine_criteria(criteria, by=["company_size"]).tolist()[4] == "unknown company size"
+
+
+def test_values_with_commas_stay_apart():
+    criteria = pd.DataFrame({"x": ["a, b", "a"], "y": ["c", "b, c"]})
+    assert combine_criteria(criteria, by=["x", "y"]).nunique() == 2
+
+
+def test_small_groups_are_marked_and_shown():
+    segments = pd.Series(["a"] * 10 + ["b"] * 9)
+    table = summarize_criteria(segments, pd.Series(np.ones(19)))
+    assert table["is_small"].to_dict() == {"a": False, "b": True}
+
+
+@pytest.mark.parametrize("by", [[], ["size"], ["partner_type", "partner_type"]])
+def test_wrong_criteria_are_refused(by):
+    with pytest.raises(ValueError, match=r"see `segments\.criteria\.by`"):
+        combine_criteria(pd.DataFrame({"partner_type": ["agent"]}), by=by)
+
+
+def test_wrong_tables_are_refused():
+    with pytest.raises(ValueError, match="different indexes"):
+        summarize_criteria(pd.Series(["a"]), pd.Series([1.0], index=[3]))
+    with pytest.raises(ValueError, match="partner 1 has no segment"):
+        summarize_criteria(pd.Series(["a", None]), pd.Series([1.0, 2.0]))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 10_000), n=st.integers(1, 150), by=st.lists(st.sampled_from(CRITERIA), min_size=1, unique=True)
+)
+def test_laws(seed, n, by):
+    rng, features = np.random.default_rng(seed), draw_features(seed, n)
+    criteria = assign_criteria(features, SETTINGS)
+    assert criteria.index.equals(features.index)
+    assert criteria[list(CRITERIA)].notna().all(axis=None)
+    # Order of rows and of columns is irrelevant; extra columns too.
+    rows, columns = rng.permutation(n), rng.permutation(features.columns)
+    shuffled = assign_criteria(features.assign(other=1)[[*columns, "other"]].iloc[rows], SETTINGS)
+    pd.testing.assert_frame_equal(shuffled, criteria.iloc[rows])
+    # Money in another unit: levels stay, amounts follow.
+    scaled = assign_criteria(features.assign(monetary_value_365d=features["monetary_value_365d"] * 4), SETTINGS)
+    money = [name for name in criteria if name.startswith(("potential_", "headroom"))]
+    pd.testing.assert_frame_equal(scaled[money], criteria[money] * 4)
+    pd.testing.assert_frame_equal(scaled.drop(columns=money), criteria.drop(columns=money))
+    # Segments hold everybody once and sum to the whole.
+    segments = combine_criteria(criteria, by=by)
+    assert segments.notna().all()
+    assert len(set(zip(segments, *(criteria[name] for name in by), strict=True))) == segments.nunique()
+    table = summarize_criteria(segments, features["monetary_value_365d"])
+    assert table["n"].sum() == n
+    assert table["revenue"].sum() == features["monetary_value_365d"].sum()  # whole numbers: exactly
+    assert table["share"].sum() == pytest.approx(1)
+    assert (table["coverage"] * table["n"]).sum() == pytest.approx(features["monetary_value_365d"].notna().sum())
+    # A region taken from the programme: the same segments, and its tables sum to the programme's.
+    parts = [summarize_criteria(segments[part.index], part["monetary_value_365d"]) for _, part in features.groupby(
+        features["region"].fillna("unknown"))]  # fmt: skip
+    together = pd.concat(parts).groupby(level=0, observed=True)[["n", "revenue"]].sum(min_count=1)
+    pd.testing.assert_frame_equal(together, table[["n", "revenue"]], check_dtype=False, check_index_type=False)
+
+
+def test_a_region_alone_is_not_the_programme():
+    # Why the whole is assigned first: alone, a region compares its partners with others.
+    features = draw_features(1, 400)
+    north = features["region"] == "north"
+    whole, alone = assign_criteria(features, SETTINGS)[north], assign_criteria(features[north], SETTINGS)
+    assert not whole["potential_value"].equals(alone["potential_value"])
+    pd.testing.assert_series_equal(whole["engagement_level"], alone["engagement_level"])
