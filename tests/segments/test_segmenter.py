@@ -9,7 +9,8 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from partnerseg.segments.segmenter import PartnerSegmenter, _measure_stability
+from partnerseg.segments.discovery import measure_stability
+from partnerseg.segments.segmenter import PartnerSegmenter
 
 CENTERS = {
     "orders": (60, 8, 20),
@@ -90,7 +91,7 @@ def test_gaussian_cloud_has_one_segment():
         if segmenter.n_segments_ == 1:
             assert set(segmenter.labels_) == {0}
             assert segmenter.names_ == {0: "All partners"}
-            assert "no clearer" in segmenter.evidence_.reason
+            assert segmenter.evidence_.shape != "separate segments"
     assert claimed <= 1
 
 
@@ -151,7 +152,7 @@ def test_partition_does_not_depend_on(change, planted, fitted):
 def test_stability_counts_what_stands_for_a_segment():
     # Rows: two segments of 10; columns: three segments found in a half. The first two stand for the first segment and
     # take in 2 of the second, the third is the rest: 10 of 12 and 8 of 10 are shared.
-    stability, mixed = _measure_stability([np.array([[6.0, 4, 0], [1, 1, 8]])])
+    stability, mixed = measure_stability([np.array([[6.0, 4, 0], [1, 1, 8]])])
     np.testing.assert_allclose(stability, [10 / 12, 8 / 10])
     assert mixed.tolist() == [[10, 0], [2, 8]]
 
@@ -190,7 +191,8 @@ def test_a_loaded_model_is_the_same_and_needs_no_map_maker(planted, fitted, tmp_
     assert sorted(path.name for path in (tmp_path / "segments").iterdir()) == [
         "profile.parquet",
         "segmenter.json",
-        "segmenter.npz",
+            "segmenter.npz",
+            "traits.parquet",
     ]
     frame.to_parquet(tmp_path / "features.parquet")
     program = (

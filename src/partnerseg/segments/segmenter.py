@@ -1,8 +1,7 @@
 """Finds natural segments of partners and assigns every partner to one, whatever is known of it."""
 
 import json
-import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -13,21 +12,28 @@ from sklearn.base import BaseEstimator, ClusterMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from partnerseg.segments.discovery import FEW, ROUND, Found, find_segments, number_by_size, project
 from partnerseg.segments.encoding import Encoding, correlate_known, fill_unknown, learn_encoding
-from partnerseg.segments.evidence import Evidence, weigh_evidence
-from partnerseg.segments.profiles import name_segments, profile_segments
+from partnerseg.segments.evidence import NOT_ROUND, Evidence, weigh_evidence
+from partnerseg.segments.membership import (
+    Discriminant,
+    Neighbors,
+    agree_with_discriminant,
+    assign,
+    learn_discriminant,
+    mark_nearest,
+    measure_blocks,
+    refine_homes,
+)
+from partnerseg.segments.profiles import find_exemplars, find_traits, name_segments, profile_segments
 
-LANDMARKS = 20_000  # above this many rows the map is made of a sample, the others are placed on it
-VOTERS = 15  # nearest landmarks that say where a partner belongs
-ANCHORS = 5  # nearest landmarks that say where it lies on the map
-CORE_NEIGHBORS = 10  # HDBSCAN's min_samples
-HALVINGS = 2  # times that the rows are halved, each half mapped and clustered on its own
-HALVED_ROWS = 4_000
-HALF_ROUNDS = 200  # of drawing for the map of a half, which nobody looks at
+LANDMARKS = 4_000  # above this many rows segments are found in a sample, the others are placed by it
+BLOCK = 50_000  # rows that are encoded at a time
+ANCHORS = 5  # nearest landmarks that say where a partner lies on the map
 SHARPNESS = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)  # powers that are tried in calibration
 CALIBRATED_ROWS = 1_000
-STABLE = 0.6  # stability that every segment must reach
-FORMAT = 1
+DOUBT = 0.001  # chance that a partner is not what its data say: no membership is 0 or 1
+FORMAT = 2
 
 
 class PartnerSegmenter(TransformerMixin, ClusterMixin, BaseEstimator):
@@ -56,6 +62,12 @@ class PartnerSegmenter(TransformerMixin, ClusterMixin, BaseEstimator):
         stability_: One value a segment, 0.6-1: mean Jaccard similarity with what is found in its stead when halves of
             the rows are mapped and clustered anew and assign all rows. Empty with one segment.
         evidence_: Whether there are segments, with a sentence why.
+        traits_: What sets each segment apart, strongest first (`profiles.find_traits`);
+            `profiles.name_segments(traits_, "uk")` names the segments in another language.
+        exemplars_: Segment to its three most typical members at fit (index values; at most the landmarks).
+        method_: A sentence that says how the segments were found, by density or by a Gaussian mixture, and why so.
+        assignment_: How partners are assigned: "discriminant" (segments are round clouds) or "neighbors" (any shape).
+        assignment_reason_: A sentence that says why.
         dropped_: Columns that were not used, and why.
 
     References:
@@ -77,7 +89,7 @@ class PartnerSegmenter(TransformerMixin, ClusterMixin, BaseEstimator):
     def __init__(
         self,
         min_partners: int = 100,
-        min_share: float = 0.03,
+        min_share: float = 0.02,
         n_neighbors: int = 30,
         columns: Sequence[str] | None = None,
         random_state: int | np.random.RandomState | None = None,
@@ -106,44 +118,43 @@ class PartnerSegmenter(TransformerMixin, ClusterMixin, BaseEstimator):
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         self._encoding = learn_encoding(frame, self.columns)
         self.dropped_ = dict(self._encoding.dropped)
-        coordinates = self._encoding.encode(frame)
-        # Rows in the order of their content, so that their order in the frame leaves no trace.
-        order = np.argsort(pd.util.hash_pandas_object(pd.DataFrame(coordinates), index=False), kind="stable")
-        if len(order) > LANDMARKS:
-            order = order[np.sort(np.random.default_rng(seed).choice(len(order), LANDMARKS, replace=False))]
-        landmarks = coordinates[order]
-        self._known = ~np.isnan(landmarks)
-        self._landmarks = fill_unknown(landmarks, correlate_known(landmarks)) if landmarks.shape[1] else landmarks
-        self.evidence_ = self._weigh(landmarks, len(frame), seed)
-        places, homes = None, np.zeros(len(landmarks), dtype=int)
-        stability = np.empty(0)
+        order = self._choose_landmarks(frame, seed)
+        coordinates = self._encoding.encode(frame.iloc[order])
+        self._landmarks = fill_unknown(coordinates, correlate_known(coordinates))
+        self._known = ~np.isnan(coordinates)
+        self.evidence_ = self._weigh(coordinates, len(frame), seed)
+        homes, stability, self._places = np.zeros(len(order), dtype=int), np.empty(0), project(self._landmarks)
+        self.method_, found = "There is one segment only.", None
         if self.evidence_.found:
-            places = _draw_map(self._landmarks, self.n_neighbors, seed)
-            homes, stability = _find_segments(self._landmarks, places, self.min_share, self.n_neighbors, seed)
-            if homes.max() < 1:
-                places, homes, stability = None, np.zeros(len(landmarks), dtype=int), np.empty(0)
+            found = find_segments(self._landmarks, self.min_share, self.n_neighbors, seed)
+            if len(found.stability) > 1:
+                homes, stability, self._places, self.method_ = found.homes, found.stability, found.places, found.reason
+            else:
                 self.evidence_ = replace(
                     self.evidence_,
                     found=False,
+                    shape=NOT_ROUND,
                     reason="The data are not one round cloud, but no separate groups that halves of the data agree on "
                     f"were found (each at least {self.min_share:.0%} of the partners; segments.min_share).",
                 )
-        self._places = _project(self._landmarks) if places is None else places
-        self._homes = homes
-        self.n_segments_ = int(self._homes.max()) + 1
-        self._shares = np.bincount(self._homes[self._homes >= 0], minlength=self.n_segments_).astype(float)
-        self._shares /= self._shares.sum()
-        self.labels_ = np.empty(len(frame), dtype=np.int64)
-        self.labels_[order] = self._homes
-        rest = np.setdiff1d(np.arange(len(frame)), order)
-        if len(rest):
-            self.labels_[rest] = self._count_votes(coordinates[rest], background=True).argmax(axis=1) - 1
-        self._sharpness = self._calibrate(seed) if self.n_segments_ > 1 else 1.0
+        homes, stability = self._choose_model(coordinates, homes, stability, found)
+        self.n_segments_ = int(homes.max()) + 1
+        self._sharpness = self._calibrate(coordinates, homes, seed) if self.n_segments_ > 1 else 1.0
+        self.labels_ = np.zeros(len(frame), dtype=np.int64)
+        if self.n_segments_ > 1:
+            for rows, block in self._encode_blocks(frame):
+                likeliest = assign(self._model, block)
+                self.labels_[rows] = np.where(self._model.mark_background(block, likeliest), -1, likeliest)
+            self.labels_[order] = homes
         self.stability_ = pd.Series(
             stability, index=pd.RangeIndex(len(stability), name="segment"), name="stability", dtype=np.float64
         )
-        self.names_ = name_segments(frame, self.labels_, self._encoding)
-        self.profile_ = profile_segments(frame, self.labels_, self.names_, self.stability_, self._encoding)
+        self.traits_ = find_traits(frame, self.labels_, self._encoding)
+        self.names_ = name_segments(self.traits_)
+        self.profile_ = profile_segments(
+            frame, self.labels_, self.names_, self.stability_, self._encoding, traits=self.traits_
+        )
+        self.exemplars_ = find_exemplars(coordinates, homes, index=frame.index[order])
         return self
 
     def fit_predict(self, X: pd.DataFrame | np.ndarray, y: object = None) -> np.ndarray:
@@ -193,11 +204,13 @@ class PartnerSegmenter(TransformerMixin, ClusterMixin, BaseEstimator):
             Partners x 2 (`x`, `y`); a DataFrame for a DataFrame, else an array. Who was on the map at fit stays there.
         """
         frame = self._read(X, reset=False)
-        places = np.empty((len(frame), 2))
-        for rows, distances in self._measure(self._encoding.encode(frame)):
-            weights = np.where(_mark_nearest(distances, ANCHORS), 1 / (distances + 1e-9), 0.0)
-            places[rows] = (weights @ self._places) / weights.sum(axis=1, keepdims=True)
-        places = np.round(places, 6)
+
+        def place(rows: slice, distances: np.ndarray) -> np.ndarray:
+            weights = np.where(mark_nearest(distances, ANCHORS), 1 / (distances + 1e-9), 0.0)
+            return (weights @ self._places) / weights.sum(axis=1, keepdims=True)
+
+        blocks = [measure_blocks(block, self._landmarks, place) for _, block in self._encode_blocks(frame)]
+        places = np.round(np.concatenate(blocks), 6)
         return pd.DataFrame(places, index=frame.index, columns=["x", "y"]) if isinstance(X, pd.DataFrame) else places
 
     def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
@@ -233,11 +246,11 @@ class PartnerSegmenter(TransformerMixin, ClusterMixin, BaseEstimator):
                 continue
             usable = self._known[:, cells[0]] & (self._homes >= 0)
             values = self._landmarks[usable][:, cells]
-            if column.kind == "number":
+            if column.kind in ("number", "ordered"):
                 cuts = np.unique(np.quantile(values, [0.25, 0.5, 0.75]))
                 answers = np.searchsorted(cuts, values[:, 0], side="left")
             else:
-                answers = values.argmax(axis=1)
+                answers = np.unique(values, axis=0, return_inverse=True)[1].ravel()
             counts = np.zeros((self.n_segments_, int(answers.max(initial=0)) + 1))
             np.add.at(counts, (self._homes[usable], answers), 1)
             chances = (counts + 0.5) / (counts + 0.5).sum(axis=1, keepdims=True)
@@ -264,6 +277,8 @@ class PartnerSegmenter(TransformerMixin, ClusterMixin, BaseEstimator):
             "n_features": int(self.n_features_in_),
             "n_segments": self.n_segments_,
             "sharpness": self._sharpness,
+            "assignment": [self.method_, self.assignment_, self.assignment_reason_],
+            "exemplars": {str(segment): [str(one) for one in ids] for segment, ids in self.exemplars_.items()},
             "names": {str(segment): name for segment, name in self.names_.items()},
             "evidence": asdict(self.evidence_),
             "encoding": self._encoding.to_dict(),
@@ -277,11 +292,12 @@ class PartnerSegmenter(TransformerMixin, ClusterMixin, BaseEstimator):
             known=self._known,
             places=self._places,
             homes=self._homes,
-            shares=self._shares,
             labels=self.labels_,
             stability=self.stability_.to_numpy(),
+            **{f"model_{name}": value for name, value in vars(self._model).items()},
         )
         self.profile_.to_parquet(folder / "profile.parquet")
+        self.traits_.to_parquet(folder / "traits.parquet")
 
     @classmethod
     def load(cls, directory: str | Path) -> "PartnerSegmenter":
@@ -303,6 +319,8 @@ class PartnerSegmenter(TransformerMixin, ClusterMixin, BaseEstimator):
             segmenter.feature_names_in_ = np.array(stored["feature_names"], dtype=object)
         segmenter.n_segments_ = stored["n_segments"]
         segmenter._sharpness = stored["sharpness"]
+        segmenter.method_, segmenter.assignment_, segmenter.assignment_reason_ = stored["assignment"]
+        segmenter.exemplars_ = {int(segment): np.array(ids) for segment, ids in stored["exemplars"].items()}
         segmenter.names_ = {int(segment): name for segment, name in stored["names"].items()}
         segmenter.evidence_ = Evidence(**stored["evidence"])
         segmenter._encoding = Encoding.from_dict(stored["encoding"])
@@ -310,12 +328,15 @@ class PartnerSegmenter(TransformerMixin, ClusterMixin, BaseEstimator):
         with np.load(folder / "segmenter.npz", allow_pickle=False) as arrays:
             segmenter._landmarks, segmenter._known = arrays["landmarks"], arrays["known"]
             segmenter._places, segmenter._homes = arrays["places"], arrays["homes"]
-            segmenter._shares, segmenter.labels_ = arrays["shares"], arrays["labels"]
-            stability = arrays["stability"]
+            segmenter.labels_, stability = arrays["labels"], arrays["stability"]
+            kind = Discriminant if segmenter.assignment_ == Discriminant.kind else Neighbors
+            parts = {name.removeprefix("model_"): value for name, value in arrays.items() if name[:6] == "model_"}
+            segmenter._model = kind(**parts)
         segmenter.stability_ = pd.Series(
             stability, index=pd.RangeIndex(len(stability), name="segment"), name="stability", dtype=np.float64
         )
         segmenter.profile_ = pd.read_parquet(folder / "profile.parquet")
+        segmenter.traits_ = pd.read_parquet(folder / "traits.parquet")
         return segmenter
 
     def __sklearn_tags__(self) -> Any:
@@ -353,196 +374,103 @@ class PartnerSegmenter(TransformerMixin, ClusterMixin, BaseEstimator):
                 f"{rows} partners are too few to look for segments; at least {self.min_partners} are needed "
                 "(segments.min_partners).",
             )
-        return weigh_evidence(landmarks[:, self._encoding.numeric], random_state=seed)
+        return weigh_evidence(landmarks, random_state=seed, owners=self._encoding.owners)
+
+    def _choose_landmarks(self, frame: pd.DataFrame, seed: int) -> np.ndarray:
+        """Return the rows that segments are found in, by their content, whatever their order in the frame."""
+        marks = np.concatenate([_mark_content(block) for _, block in self._encode_blocks(frame)])
+        order = np.argsort(marks, kind="stable")
+        if len(order) > LANDMARKS:
+            order = order[np.sort(np.random.default_rng(seed).choice(len(order), LANDMARKS, replace=False))]
+        return order
+
+    def _choose_model(
+        self, coordinates: np.ndarray, homes: np.ndarray, stability: np.ndarray, found: Found | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Choose how partners are assigned; return the segments of the landmarks after it and their stability."""
+        self.assignment_, self.assignment_reason_ = Neighbors.kind, "There is one segment only."
+        mixed = found is not None and found.kind == "mixture"
+        if homes.max() > 0 and coordinates.shape[1] <= FEW and not mixed:
+            self.assignment_reason_ = f"Neighbors vote: in up to {FEW} coordinates they know segments of every shape."
+        elif homes.max() > 0:
+            agreed = agree_with_discriminant(coordinates, homes)
+            round_ = agreed >= ROUND
+            self.assignment_ = Discriminant.kind if round_ else Neighbors.kind
+            self.assignment_reason_ = (
+                f"Discriminant analysis returns {agreed:.0%} of the members to their segments, so the segments are "
+                + (
+                    "round clouds and it assigns."
+                    if round_
+                    else f"no round clouds ({ROUND:.0%} needed): neighbors vote."
+                )
+            )
+        if self.assignment_ == Discriminant.kind:
+            homes = refine_homes(coordinates, homes)
+            numbers = number_by_size(homes)
+            homes, stability = numbers[homes], stability[np.argsort(numbers[:-1])]
+            self._model: Discriminant | Neighbors = learn_discriminant(coordinates, homes)
+        else:
+            self._model = Neighbors(self._landmarks, homes, np.bincount(homes[homes >= 0]) / (homes >= 0).sum())
+        self._homes = homes
+        return homes, stability
 
     def _assign(self, frame: pd.DataFrame) -> np.ndarray:
-        votes = self._count_votes(self._encoding.encode(frame), background=False)
+        weighed = [self._model.weigh(block) for _, block in self._encode_blocks(frame)]
         # Twelve decimals, so that a row in company is the same as the row alone.
-        return np.round(_sharpen(votes, self._shares, self._sharpness), 12)
+        return np.round(_sharpen(np.concatenate(weighed), self._model.shares, self._sharpness), 12)
 
-    def _calibrate(self, seed: int) -> float:
-        """Choose how sharply votes are read: the power that makes the segments of landmarks likeliest.
+    def _encode_blocks(self, frame: pd.DataFrame) -> Iterator[tuple[slice, np.ndarray]]:
+        for start in range(0, len(frame), BLOCK):
+            rows = slice(start, start + BLOCK)
+            yield rows, self._encoding.encode(frame.iloc[rows])
 
-        Each landmark is assigned by the others, once from all that was known of it and once from half of that.
+    def _calibrate(self, coordinates: np.ndarray, homes: np.ndarray, seed: int) -> float:
+        """Choose how sharply weights are read: the power that makes the segments of landmarks likeliest.
+
+        Landmarks are assigned by a model that has not seen them, once from all that is known of them and once from half
+        of that.
         """
         rng = np.random.default_rng(seed)
-        rows = np.flatnonzero(self._homes >= 0)
-        rows = np.sort(rng.permutation(rows)[:CALIBRATED_ROWS])
-        known = np.where(self._known[rows], self._landmarks[rows], np.nan)
-        losses = np.zeros(len(SHARPNESS))
+        rows = np.sort(rng.permutation(np.flatnonzero(homes >= 0))[:CALIBRATED_ROWS])
         hidden = rng.uniform(size=(len(rows), len(self._encoding.columns))) < 0.5
-        for coordinates in (known, np.where(hidden[:, self._encoding.owners], np.nan, known)):
-            votes = self._count_votes(coordinates, background=False, absent=rows)
+        losses = np.zeros(len(SHARPNESS))
+        for shown in (coordinates[rows], np.where(hidden[:, self._encoding.owners], np.nan, coordinates[rows])):
+            weighed = self._weigh_unseen(coordinates, homes, rows, shown)
             for place, sharpness in enumerate(SHARPNESS):
-                membership = _sharpen(votes, self._shares, sharpness)
-                losses[place] -= np.log(membership[np.arange(len(rows)), self._homes[rows]]).mean()
+                membership = _sharpen(weighed, self._model.shares, sharpness)
+                losses[place] -= np.log(np.maximum(membership[np.arange(len(rows)), homes[rows]], 1e-12)).mean()
         return SHARPNESS[int(losses.argmin())]
 
-    def _count_votes(
-        self, coordinates: np.ndarray, *, background: bool, absent: np.ndarray | None = None
+    def _weigh_unseen(
+        self, coordinates: np.ndarray, homes: np.ndarray, rows: np.ndarray, shown: np.ndarray
     ) -> np.ndarray:
-        """Count the segments (the background first, if it votes) of the landmarks nearest to each row.
-
-        `absent` names for each row a landmark without a vote.
-        """
-        voters = np.full(len(self._homes), True) if background else self._homes >= 0
-        homes = self._homes[voters] + background
-        ballots = np.eye(self.n_segments_ + background)[homes]
-        votes = np.empty((len(coordinates), ballots.shape[1]))
-        enough = int(min(VOTERS, np.bincount(self._homes[self._homes >= 0]).min()))
-        for rows, distances in self._measure(coordinates):
-            if absent is not None:
-                distances[np.arange(len(distances)), absent[rows]] = np.inf
-            votes[rows] = _mark_nearest(distances[:, voters], enough) @ ballots
-        return votes
-
-    def _measure(self, coordinates: np.ndarray) -> Any:
-        """Yield blocks of rows and their squared distances to all landmarks over the cells that each row knows."""
-        step = max(1, 8_000_000 // max(1, len(self._landmarks)))
-        squares = self._landmarks.T**2
-        for start in range(0, len(coordinates), step):
-            block = coordinates[start : start + step]
-            known = ~np.isnan(block)
-            filled = np.where(known, block, 0.0)
-            distances = (filled**2).sum(axis=1)[:, None] - 2 * (filled @ self._landmarks.T) + known @ squares
-            # Nine decimals, so that a row in company is the same as the row alone.
-            yield slice(start, start + len(block)), np.round(np.maximum(distances, 0.0), 9)
+        if isinstance(self._model, Neighbors):
+            return self._model.weigh(shown, absent=rows)
+        weighed = np.empty((len(rows), self.n_segments_))
+        for fold in range(2):
+            tested = np.arange(len(rows)) % 2 == fold
+            kept = homes.copy()
+            kept[rows[tested]] = -1
+            if np.bincount(kept[kept >= 0], minlength=self.n_segments_).min() == 0:
+                kept = homes
+            weighed[tested] = learn_discriminant(coordinates, kept).weigh(shown[tested])
+        return weighed
 
 
-def _find_segments(
-    landmarks: np.ndarray, places: np.ndarray, min_share: float, n_neighbors: int, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Find dense places of the map and keep apart what halves of the data keep apart.
-
-    Halves of the rows are mapped and clustered on their own and assign all rows; each of their segments stands for the
-    segment with most of its members. The stability of a segment is its mean Jaccard similarity with what stands for it.
-    As long as one is below 0.6 (Hennig 2007: not to be trusted) it is joined with the segment that it is most often
-    mixed up with.
-
-    Returns:
-        Segment of each landmark, numbered by size, -1 is background; and the stability of each segment.
-    """
-    rng = np.random.default_rng(seed)
-    share = max(min_share, 10 / len(places))  # five members in a half
-    homes = _find_dense(places, share)
-    if homes.max() < 1:
-        return homes, np.empty(0)
-    parts = []
-    for _ in range(HALVINGS):
-        rows = rng.permutation(len(landmarks))[:HALVED_ROWS]
-        whole = _vote(landmarks, homes, landmarks[rows])
-        for half in (np.sort(rows[: len(rows) // 2]), np.sort(rows[len(rows) // 2 :])):
-            found = _find_dense(_draw_map(landmarks[half], n_neighbors, seed, rounds=HALF_ROUNDS), share)
-            part = _vote(landmarks[half], found, landmarks[rows]) if found.max() > 0 else np.zeros(len(rows), dtype=int)
-            parts.append(np.eye(homes.max() + 1)[whole].T @ np.eye(part.max() + 1)[part])
-    joined = np.arange(homes.max() + 1)
-    while True:
-        stability, mixed = _measure_stability(parts)
-        worst = int(stability.argmin())
-        if len(stability) < 2 or stability[worst] >= STABLE:
-            break
-        other = int(np.where(np.arange(len(mixed)) == worst, -1.0, mixed[worst] + mixed[:, worst]).argmax())
-        low, high = min(worst, other), max(worst, other)
-        parts = [np.delete(_add_row(part, low, high), high, axis=0) for part in parts]
-        joined = np.where(joined == high, low, joined - (joined > high))
-    homes = np.where(homes >= 0, joined[homes], -1)
-    numbered = _number_by_size(homes)
-    places_of = [int(homes[numbered == segment][0]) for segment in range(numbered.max() + 1)]
-    return numbered, stability[places_of]
+def _mark_content(coordinates: np.ndarray) -> np.ndarray:
+    """Return a number for each row that depends on its content alone."""
+    bits = np.where(np.isnan(coordinates), 0.5, coordinates + 0.0).view(np.uint64)
+    factors = np.random.default_rng(0).integers(1, 2**63, size=bits.shape[1], dtype=np.uint64) | np.uint64(1)
+    mixed = (bits ^ (bits >> np.uint64(29))) * factors
+    return (mixed ^ (mixed >> np.uint64(32))).sum(axis=1, dtype=np.uint64)
 
 
-def _add_row(table: np.ndarray, low: int, high: int) -> np.ndarray:
-    added = table.copy()
-    added[low] += added[high]
-    return added
-
-
-def _measure_stability(parts: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Return each segment's stability, and how many members of each (row) are found in what stands for each."""
-    similarities, mixed = [], np.zeros((len(parts[0]), len(parts[0])))
-    for shared in parts:
-        stands = np.eye(len(shared))[shared.argmax(axis=0)]
-        confused = shared @ stands
-        both = np.diag(confused)
-        similarities.append(both / (confused.sum(axis=1) + confused.sum(axis=0) - both))
-        mixed += confused
-    return np.mean(similarities, axis=0), mixed
-
-
-def _vote(landmarks: np.ndarray, homes: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return the most frequent segment among the landmarks nearest to each row; the background has no vote."""
-    from sklearn.neighbors import NearestNeighbors
-
-    voters = homes >= 0
-    count = int(min(VOTERS, np.bincount(homes[voters]).min()))
-    finder = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(landmarks[voters])
-    nearest = homes[voters][finder.kneighbors(rows, return_distance=False)]
-    return np.eye(homes.max() + 1)[nearest].sum(axis=1).argmax(axis=1)
-
-
-def _draw_map(landmarks: np.ndarray, n_neighbors: int, seed: int, *, rounds: int | None = None) -> np.ndarray:
-    """Draw the map with UMAP from exact neighbors, in so many rounds (its own choice if None)."""
-    from sklearn.neighbors import NearestNeighbors
-
-    # More than a tenth of the rows would blur small segments.
-    neighbors = int(min(n_neighbors, max(10, len(landmarks) // 10), len(landmarks) - 1))
-    finder = NearestNeighbors(n_neighbors=neighbors, algorithm="brute").fit(landmarks)
-    distances, indices = finder.kneighbors(landmarks)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that a seed means one thread, and that such a map cannot place new rows
-        import umap
-
-        drawer = umap.UMAP(
-            n_neighbors=neighbors,
-            n_epochs=rounds,
-            min_dist=0.0,
-            random_state=seed,
-            n_jobs=1,
-            precomputed_knn=(indices, distances),
-        )
-        return np.asarray(drawer.fit_transform(landmarks), dtype=np.float64)
-
-
-def _find_dense(places: np.ndarray, share: float) -> np.ndarray:
-    """Find the dense places of the map with HDBSCAN; -1 is background."""
-    import hdbscan
-
-    smallest = max(5, int(np.ceil(share * len(places))))
-    finder = hdbscan.HDBSCAN(min_cluster_size=smallest, min_samples=min(CORE_NEIGHBORS, smallest), core_dist_n_jobs=1)
-    return finder.fit_predict(np.ascontiguousarray(places))
-
-
-def _number_by_size(homes: np.ndarray) -> np.ndarray:
-    """Number segments from the largest; of equal ones the one whose first member comes first."""
-    segments, first, counts = np.unique(homes[homes >= 0], return_index=True, return_counts=True)
-    ranked = segments[np.lexsort((first, -counts))]
-    numbers = np.full(homes.max() + 2, -1)
-    numbers[ranked] = np.arange(len(ranked))
-    return numbers[homes]
-
-
-def _project(landmarks: np.ndarray) -> np.ndarray:
-    """Return the places on the two main directions, signs fixed by each direction's largest entry."""
-    places = np.zeros((len(landmarks), 2))
-    if landmarks.shape[1]:
-        centered = landmarks - landmarks.mean(axis=0)
-        vectors = np.linalg.eigh(centered.T @ centered)[1][:, ::-1][:, :2]
-        vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(vectors.shape[1])])
-        places[:, : vectors.shape[1]] = centered @ vectors
-    return places
-
-
-def _sharpen(votes: np.ndarray, shares: np.ndarray, sharpness: float) -> np.ndarray:
-    """Turn votes into memberships: shares of the segments times a power of what the votes say beyond them."""
-    voted = (votes + shares) / (votes.sum(axis=1, keepdims=True) + 1)
-    membership = shares * (voted / shares) ** sharpness
-    return membership / membership.sum(axis=1, keepdims=True)
-
-
-def _mark_nearest(distances: np.ndarray, count: int) -> np.ndarray:
-    """Mark the nearest columns of each row, all that tie with the last included."""
-    count = min(count, distances.shape[1])
-    return distances <= np.partition(distances, count - 1, axis=1)[:, count - 1 : count]
+def _sharpen(weighed: np.ndarray, shares: np.ndarray, sharpness: float) -> np.ndarray:
+    """Turn log weights into memberships: shares of the segments times a power of what is known beyond them."""
+    logs = np.log(shares) + sharpness * (weighed - weighed.max(axis=1, keepdims=True))
+    membership = np.exp(logs - logs.max(axis=1, keepdims=True))
+    membership /= membership.sum(axis=1, keepdims=True)
+    return (1 - DOUBT) * membership + DOUBT * shares
 
 
 def _measure_entropy(chances: np.ndarray) -> np.ndarray:
