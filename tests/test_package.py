@@ -37,8 +37,8 @@ def test_unknown_noun_tells_the_known_ones():
 
 
 def test_rooms_do_not_import_each_other_and_imports_point_down():
-    layers = ["params", "programme", "features", "room", "report", "models", "results", "programme_pass"]
-    layers += ["edition", "execution", "pages", "batch", "cli"]
+    layers = ["params", "programme", "features", "room", "report", "models", "segment_results"]
+    layers += ["results", "programme_pass", "edition", "execution", "pages", "batch", "cli"]
     rooms = {"segments", "rating", "journey", "effect"}
     package = ROOT / "src" / "partnerseg"
     seen = 0

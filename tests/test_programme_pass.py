@@ -92,6 +92,7 @@ def test_who_refused_gets_no_step_and_no_advice(models):
     assert len(refusing) > 5
     assert not refusing & set(models.table("plan").index)
     assert not refusing & set(models.table("advice").index)
+    assert not refusing & set(models.table("questions").index)
     assert len(models.table("advice"))
 
 
@@ -104,6 +105,12 @@ def test_a_programme_younger_than_a_year_has_no_year_before(tmp_path):
     assert len(models.partners) == 120
     assert models.partners["segment_before"].isna().all()
     assert models.partners["tier_before"].isna().all()
+    assert models.segmenter_before is None
+    assert models.table("year_before")["partners"].item() == 0
+    assert models.table("year_before")["why_not"].item()
+    assert models.table("moves").empty
+    assert models.table("lineage").empty
+    assert models.table("drift").empty
     with pytest.raises(ValueError, match="no partner had joined by then"):
         ps.open_models(params, as_of="2020-01-01", progress=lambda step: None)
 
@@ -143,3 +150,37 @@ def test_result_tables_are_consistent(models):
     last_year = known[known["sold_at"] >= end - pd.Timedelta(days=365)]
     assert revenue["all"] == pytest.approx(last_year["amount"].sum())
     assert models.summaries.loc["all", "partners"] == len(partners)
+
+
+def test_every_segment_table_of_a_region_is_its_part_of_the_programme(models):
+    partners = models.partners
+    codes = sorted(partners["region"].unique())
+    assert len(codes) == 4
+    whole = models.table("criteria_segments").set_index("segment")
+    parts = pd.concat([models.table("criteria_segments", region=code) for code in codes])
+    pd.testing.assert_series_equal(parts.groupby("segment")["n"].sum(), whole["n"].sort_index(), check_names=False)
+    assert parts["revenue"].sum() == pytest.approx(partners["monetary_value_365d"].sum())
+    assert (partners["criteria_segment"].value_counts().sort_index() == whole["n"].sort_index()).all()
+    for code in codes:
+        own = partners[partners["region"] == code]
+        assert models.table("potential", region=code).set_index("partner_type").loc["all", "n"] == len(own)
+        assert set(models.table("exemplars", region=code)["partner_id"]) <= set(own.index)
+        assert set(models.table("questions", region=code).index) <= set(own.index)
+        assert models.table("questions", region=code).index.nunique() <= 10
+        moves = models.table("moves", region=code)
+        if len(moves):
+            counts = moves.set_index("a_year_ago").drop(columns="region")
+            assert counts.to_numpy().sum() == len(own)
+            assert counts.loc["joined"].sum() == own["segment_before"].isna().sum()
+
+
+def test_partners_know_their_potential_and_what_they_are_expected_to_sell(models):
+    partners = models.partners
+    known = partners.dropna(subset=["potential_value", "forecast_value", "headroom"])
+    assert len(known) > 50
+    for name in ("potential", "forecast"):
+        assert known[f"{name}_low"].le(known[f"{name}_high"]).all()
+    gap = known["potential_value"] - known["monetary_value_365d"]
+    assert (known["headroom"] - gap.clip(lower=0)).abs().max() < 1e-6
+    sold = set(models.programme.frame("sales").query("sold_at < '2026-07-01'")["partner_id"])
+    assert set(partners.index[partners["forecast_value"].notna()]) <= sold

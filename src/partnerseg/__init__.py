@@ -20,8 +20,17 @@ if TYPE_CHECKING:
     from partnerseg.rating.rating import PartnerRating
     from partnerseg.rating.tiers import assign_tiers
     from partnerseg.rating.validation import validate_rating
-    from partnerseg.segments.criteria import assign_criteria
-    from partnerseg.segments.moves import match_segments, migration_matrix
+    from partnerseg.segments.criteria import assign_criteria, combine_criteria, summarize_criteria
+    from partnerseg.segments.moves import (
+        explain_moves,
+        match_segments,
+        measure_drift,
+        migration_matrix,
+        settle_segments,
+        trace_lineage,
+    )
+    from partnerseg.segments.potential import estimate_potential, forecast_revenue, summarize_orders
+    from partnerseg.segments.profiles import name_segments
     from partnerseg.segments.segmenter import PartnerSegmenter
 
 __version__ = "0.1.0"
@@ -34,16 +43,26 @@ _HOMES = {
     "assign_criteria": "segments.criteria",
     "assign_tiers": "rating.tiers",
     "build_features": "features.build",
+    "combine_criteria": "segments.criteria",
     "describe_features": "features.catalogue",
+    "estimate_potential": "segments.potential",
+    "explain_moves": "segments.moves",
+    "forecast_revenue": "segments.potential",
     "load_params": "params",
     "match_segments": "segments.moves",
+    "measure_drift": "segments.moves",
     "migration_matrix": "segments.moves",
+    "name_segments": "segments.profiles",
     "open_models": "programme_pass",
     "open_programme": "programme.sources",
     "plan_next_steps": "journey.next_steps",
     "run": "batch",
+    "settle_segments": "segments.moves",
     "simulate_programme": "programme.simulate",
+    "summarize_criteria": "segments.criteria",
     "summarize_metrics": "effect.metrics",
+    "summarize_orders": "segments.potential",
+    "trace_lineage": "segments.moves",
     "validate_rating": "rating.validation",
 }
 __all__ = [
@@ -54,16 +73,26 @@ __all__ = [
     "assign_criteria",
     "assign_tiers",
     "build_features",
+    "combine_criteria",
     "describe_features",
+    "estimate_potential",
+    "explain_moves",
+    "forecast_revenue",
     "load_params",
     "match_segments",
+    "measure_drift",
     "migration_matrix",
+    "name_segments",
     "open_models",
     "open_programme",
     "plan_next_steps",
     "run",
+    "settle_segments",
     "simulate_programme",
+    "summarize_criteria",
     "summarize_metrics",
+    "summarize_orders",
+    "trace_lineage",
     "validate_rating",
 ]
 

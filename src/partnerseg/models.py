@@ -80,6 +80,14 @@ class Models:
         return PartnerSegmenter.load(self.directory / "segmenter")
 
     @cached_property
+    def segmenter_before(self) -> "PartnerSegmenter | None":
+        """The segmenter fitted as of a year before the report; None when there was nobody."""
+        from partnerseg.segments.segmenter import PartnerSegmenter
+
+        folder = self.directory / "segmenter_before"
+        return PartnerSegmenter.load(folder) if (folder / "segmenter.json").is_file() else None
+
+    @cached_property
     def rating(self) -> "PartnerRating":
         """The fitted rating."""
         from partnerseg.rating.rating import PartnerRating

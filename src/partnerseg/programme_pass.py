@@ -10,9 +10,13 @@ from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from partnerseg.models import Models, list_dates
 from partnerseg.params import Params
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PACKAGES = ("numpy", "pandas", "pyarrow", "scikit-learn", "scipy", "umap-learn", "hdbscan", "duckdb", "ibis-framework")
 FROZEN = "PARTNERSEG_FROZEN"  # set in the environment of a region's pages: models are loaded, never fitted
@@ -97,6 +101,18 @@ def _build_features(params: Params, directory: Path, target: Path) -> None:
 
 
 def _fit_segmenter(params: Params, directory: Path, target: Path) -> None:
+    _find_segments(params, Models(params, directory).features[params.programme.as_of], target)
+
+
+def _fit_segmenter_before(params: Params, directory: Path, target: Path) -> None:
+    """Fit on the features of a year before; leave the folder empty where there was nobody."""
+    features = Models(params, directory).features[list_dates(params)[0]]
+    target.mkdir()
+    if len(features):
+        _find_segments(params, features, target)
+
+
+def _find_segments(params: Params, features: "pd.DataFrame", target: Path) -> None:
     from partnerseg.segments.segmenter import PartnerSegmenter
 
     settings = params.segments
@@ -106,7 +122,7 @@ def _fit_segmenter(params: Params, directory: Path, target: Path) -> None:
         n_neighbors=settings.n_neighbors,
         columns=list(settings.columns) or None,
         random_state=settings.random_state,
-    ).fit(Models(params, directory).features[params.programme.as_of]).save(target)
+    ).fit(features).save(target)
 
 
 def _fit_rating(params: Params, directory: Path, target: Path) -> None:
@@ -144,6 +160,7 @@ def _apply_models(params: Params, directory: Path, target: Path) -> None:
 STEPS: dict[str, Callable[[Params, Path, Path], None]] = {
     "features.parquet": _build_features,
     "segmenter": _fit_segmenter,
+    "segmenter_before": _fit_segmenter_before,
     "rating.json": _fit_rating,
     "journey": _fit_journey,
     "results": _apply_models,
@@ -157,7 +174,7 @@ def _fit_steps(params: Params, directory: Path, progress: Callable[[str], None] 
     left = [name for name in STEPS if not (directory / name).exists()]
     with tqdm(left, unit="step", disable=progress is not None) as bar:
         for name in bar:
-            step, words = STEPS[name], name.partition(".")[0]
+            step, words = STEPS[name], name.partition(".")[0].replace("_", " ")
             bar.set_description(words)
             if progress is not None:
                 progress(words)

@@ -12,14 +12,21 @@ from partnerseg.programme.consent import consent_at
 from partnerseg.programme.sources import as_frames
 from partnerseg.rating.tiers import assign_tiers
 from partnerseg.report.findings import state_changes
-from partnerseg.segments.criteria import assign_criteria
-from partnerseg.segments.moves import migration_matrix
+from partnerseg.segment_results import (
+    count_criteria,
+    count_moves,
+    count_potential,
+    count_segments,
+    follow_partners,
+    list_exemplars,
+    list_questions,
+    place_partners,
+    shorten_profile,
+)
 
 if TYPE_CHECKING:
     from partnerseg.programme.sources import Programme
-    from partnerseg.segments.segmenter import PartnerSegmenter
 
-_TELLING = 8  # columns of a segment's profile on its page
 _ADVISED = 10  # partners of each region that get advice
 
 
@@ -32,19 +39,23 @@ def apply_models(models: Models) -> dict[str, pd.DataFrame]:
     programme = models.programme
     before, features = models.features.values()
     names = programme.frame("partners").set_index("partner_id")["name"].reindex(features.index)
-    partners, contributions = _rate_partners(models, before, features)
+    membership = models.segmenter.predict_proba(features)
+    followed = follow_partners(models, before, features, membership)
+    rated, contributions = _rate_partners(models, before, features)
+    partners = pd.concat([place_partners(models, features, membership), followed.partners, rated], axis=1)
     partners.insert(0, "name", names.fillna(names.index.to_series()))
     partners.insert(1, "region", features["region"])
     plan = _plan_steps(models, features, partners)
     partners["next_step"] = plan["action"].reindex(partners.index)
     plan.insert(0, "name", partners["name"])
+    willing = partners.drop(index=_list_refusing(models, partners.index))
     groups = {"all": partners.index} | {str(code): rows for code, rows in partners.groupby("region").groups.items()}
     tables = {
         "partners": partners,
         "features": features,
         "contributions": contributions.assign(region=features["region"]),
         "plan": plan.assign(region=features["region"]),
-        "advice": _advise_partners(models, features, partners.drop(index=_list_refusing(models, partners.index))),
+        "advice": _advise_partners(models, features, willing),
         "ledger": programme.ledger,
         "freshness": programme.freshness,
         "aside": _count_aside(programme.quarantine),
@@ -53,15 +64,22 @@ def apply_models(models: Models) -> dict[str, pd.DataFrame]:
         "experiments": _count_variants(
             programme.frame("assignments"), features["region"], models.params.programme.as_of
         ),
-        "profile": _shorten_profile(models.segmenter, features),
+        "profile": shorten_profile(models.segmenter),
+        "exemplars": list_exemplars(models, features, partners),
+        "questions": list_questions(models, features, willing),
+        "lineage": followed.lineage,
+        "drift": followed.drift,
+        "year_before": followed.year_before,
         "factors": models.rating.factors_.reset_index(),
         **_tell_journey(models, features, groups),
         **_tell_effect(models, partners),
     }
     by_region = {
         "coverage": lambda rows: _summarize_coverage(features.loc[rows]),
-        "segments": lambda rows: _count_segments(partners.loc[rows], models.segmenter.names_),
-        "moves": lambda rows: _count_moves(partners.loc[rows], models.segmenter.names_),
+        "segments": lambda rows: count_segments(partners.loc[rows], models.segmenter.names_),
+        "criteria_segments": lambda rows: count_criteria(partners.loc[rows], models.params.segments),
+        "potential": lambda rows: count_potential(partners.loc[rows]),
+        "moves": lambda rows: count_moves(partners.loc[rows], followed),
         "factor_means": lambda rows: _mean_factors(contributions.loc[rows], models.rating.factors_),
     }
     for name, compute in by_region.items():
@@ -73,22 +91,16 @@ def apply_models(models: Models) -> dict[str, pd.DataFrame]:
 
 
 def _rate_partners(models: Models, before: pd.DataFrame, features: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """One row a partner: criteria, segment, place on the map, score, rank, tier; and the contributions."""
-    segmenter, rating, settings = models.segmenter, models.rating, models.params.rating
+    """One row a partner: score, rank, tier, and the one of a year ago; and the contributions."""
+    rating, settings = models.rating, models.params.rating
     thresholds = rating.tier_thresholds_
     score_before = rating.score(before)["score"] if len(before) else pd.Series(dtype="float64")
     tier_before = assign_tiers(score_before, thresholds=thresholds).tier
-    segment_before = segmenter.predict(before) if len(before) else pd.Series(dtype="float64")
     scores = rating.score(features)
     ranks = rating.rank_interval(features, draws=settings.interval_draws, level=settings.interval_level)
     tiers = assign_tiers(scores["score"], hysteresis=settings.hysteresis, previous=tier_before, thresholds=thresholds)
-    partners = pd.concat(
+    rated = pd.concat(
         [
-            assign_criteria(features, models.params.segments),
-            pd.DataFrame({"segment": segmenter.labels_}, index=features.index),
-            pd.Series(segmenter.labels_, index=features.index).map(segmenter.names_).rename("segment_name"),
-            _place_partners(segmenter, features),
-            segment_before.rename("segment_before").reindex(features.index),
             scores,
             ranks[["lower", "upper"]].add_prefix("rank_"),
             tiers.tier.rename("tier"),
@@ -97,22 +109,7 @@ def _rate_partners(models: Models, before: pd.DataFrame, features: pd.DataFrame)
         ],
         axis=1,
     )
-    return partners, rating.contributions(features)
-
-
-def _place_partners(segmenter: "PartnerSegmenter", features: pd.DataFrame) -> pd.DataFrame:
-    """One row a partner: its likeliest segment and how likely that is, and its place on the map."""
-    chances = segmenter.predict_proba(features)
-    places = segmenter.transform(features)
-    return pd.DataFrame(
-        {
-            "likely_segment": segmenter.predict(features),
-            "probability": chances.max(axis=1),
-            "x": places["x"],
-            "y": places["y"],
-        },
-        index=features.index,
-    )
+    return rated, rating.contributions(features)
 
 
 def _plan_steps(models: Models, features: pd.DataFrame, partners: pd.DataFrame) -> pd.DataFrame:
@@ -209,37 +206,6 @@ def _tell_effect(models: Models, partners: pd.DataFrame) -> dict[str, pd.DataFra
         "segment_metrics": spread(as_of, ["segment_name"], groups=groups),
         "trend": spread(quarters, [], metrics=trend),
     }
-
-
-def _count_segments(partners: pd.DataFrame, names: dict[int, str]) -> pd.DataFrame:
-    """One row a segment: segment, name, n, share of the partners given; who belongs to none is in no row."""
-    counts = partners["segment"].value_counts().reindex(list(names), fill_value=0)
-    return pd.DataFrame(
-        {
-            "segment": counts.index,
-            "name": counts.index.map(names),
-            "n": counts.to_numpy(),
-            "share": counts.to_numpy() / max(len(partners), 1),
-        }
-    )
-
-
-def _count_moves(partners: pd.DataFrame, names: dict[int, str]) -> pd.DataFrame:
-    """One row a segment a year ago, a column a segment now: how many partners; joined and left beside them."""
-    before = partners["segment_before"].dropna().astype(int)
-    matrix = migration_matrix(before, partners["likely_segment"])
-    return matrix.rename(index=names, columns=names).reset_index(names="a_year_ago")
-
-
-def _shorten_profile(segmenter: "PartnerSegmenter", features: pd.DataFrame) -> pd.DataFrame:
-    """One row a segment: how large and how stable, and the columns that differ most between segments."""
-    profile = segmenter.profile_
-    numbers = profile.select_dtypes("number").columns.intersection(features.select_dtypes("number").columns)
-    places = features[numbers].rank(pct=True).groupby(segmenter.labels_).mean()
-    telling = places.std().sort_values(ascending=False, kind="stable").index[:_TELLING]
-    words = profile.columns.intersection(["partner_type", "company_size"])
-    columns = ["name", "n", "share", "stability", *words, *telling]
-    return profile[columns].reset_index(drop=True)
 
 
 def _summarize_coverage(features: pd.DataFrame) -> pd.DataFrame:

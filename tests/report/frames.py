@@ -108,3 +108,111 @@ PLAN = pd.DataFrame(
         "cost": [40.0, 60, NAN],
     }
 )
+PROFILE = pd.DataFrame(
+    {
+        "segment": [0, 1, -1],
+        "name": ["New agents", "Old resellers", "No segment"],
+        "n": [50, 30, 20],
+        "share": [0.5, 0.3, 0.2],
+        "share_of_revenue": [0.25, 0.65, 0.1],
+        "revenue_coverage": [1.0, 0.9, 0.5],
+        "coverage": [0.9, 0.8, 0.4],
+        "stability": [0.7, 0.9, NAN],
+        "differs": ["new; often reply; few products; steady", "high revenue; many countries", ""],
+        "partner_type": ["agent", "reseller", "agent"],
+        "recency_days": [3.0, 40.0, 900.0],
+    }
+)
+EXEMPLARS = pd.DataFrame(
+    {
+        "segment": [0, 0, 1],
+        "segment_name": ["New agents", "New agents", "Old resellers"],
+        "partner_id": ["p0", "p1", "p4"],
+        "name": ["Blue, Ltd", "Red", "Oak"],
+        "x": [0.0, 1.0, 6.0],
+        "y": [0.0, 0.0, 5.0],
+    }
+)
+MEMBERS = pd.DataFrame(
+    {
+        "name": list("abcde"),
+        "segment": [0, 0, 1, 1, -1],
+        "segment_name": ["New agents", "New agents", "Old resellers", "Old resellers", None],
+        "probability": [0.99, 0.95, 0.85, 0.6, 0.4],
+        "segment_before": pd.array([0, 1, 1, 1, None], dtype="Int64"),
+        "settled_segment": pd.array([0, 0, 1, 0, 1], dtype="Int64"),
+        "moved_from": [None, "Old resellers", None, "Old resellers", None],
+        "move_cause": [None, "partner", None, "both", None],
+        "monetary_value_365d": [1.0, 20.0, 3.0, 40.0, 5.0],
+    },
+    index=pd.Index([f"p{number}" for number in range(5)], name="partner_id"),
+)
+QUESTIONS = pd.DataFrame(
+    {
+        "name": ["Oak", "Oak", "Elm"],
+        "segment_name": "New agents",
+        "second": "Old resellers",
+        "probability": [0.5, 0.5, 0.6],
+        "field": ["declared_potential", "review_score_365d", "declared_potential"],
+        "expected_gain": [0.5, 0.25, 0.125],
+        "region": ["north", "north", "Київ"],
+    },
+    index=pd.Index(["p1", "p1", "p2"], name="partner_id"),
+)
+CRITERIA_SEGMENTS = pd.DataFrame(
+    {
+        "segment": ["agent, active", "agent, new", "reseller, active"],
+        "n": [40, 4, 56],
+        "share": [0.4, 0.04, 0.56],
+        "revenue": [700.0, NAN, 300.0],
+        "revenue_share": [0.7, NAN, 0.3],
+        "coverage": [1.0, 0.0, 1.0],
+        "is_small": [False, True, False],
+    }
+)
+POTENTIAL = pd.DataFrame(
+    {
+        "partner_type": ["all", "agent", "reseller", "unknown"],
+        "n": [100, 40, 56, 4],
+        "n_potential": [97, 40, 56, 1],
+        "n_headroom": [91, 38, 53, 0],
+        "n_forecast": [80, 30, 50, 0],
+        "monetary_value_365d": [60.0, 50.0, 70.0, 9000.0],
+        "potential_value": [900.0, 1000.0, 800.0, 9999.0],
+        "potential_low": [700.0, 900.0, 600.0, 1.0],
+        "potential_high": [1000.0, 1200.0, 900.0, 99999.0],
+        "headroom_value": [500.0, 600.0, 400.0, NAN],
+        "headroom_low": [300.0, 500.0, 200.0, NAN],
+        "headroom_high": [600.0, 800.0, 500.0, NAN],
+        "forecast_value": [80.0, 70.0, 90.0, NAN],
+        "forecast_low": [40.0, 30.0, 50.0, NAN],
+        "forecast_high": [120.0, 110.0, 130.0, NAN],
+    }
+)
+LINEAGE = pd.DataFrame(
+    {
+        "event": ["continued", "split", "merged", "died", "appeared"],
+        "old": ["“A”", "“B”", "“C” and “D”", "“E”", ""],
+        "new": ["“A”", "“B” and “F”", "“C”", "", "“G”"],
+        "n_old": [10.0, 20.0, 30.0, 40.0, NAN],
+        "n_new": [11.0, 21.0, 31.0, NAN, 50.0],
+        "kept": [0.9, 0.8, 0.7, NAN, NAN],
+    }
+)
+YEAR_BEFORE = pd.DataFrame(
+    [{"partners": 90, "segments": 5, "why_not": "", "stale": False, "reason": "", "stability_index": 0.01}]
+)
+DRIFT = pd.DataFrame(
+    {
+        "segment": [0, 1],
+        "name": ["New agents", "Old resellers"],
+        "n_old": [40, 30],
+        "n_new": [50, 30],
+        "way": [0.1, 0.2],
+        "nearest": ["Old resellers", "New agents"],
+        "spread": [1.0, 1.1],
+        "unknown_old": [0.1, 0.1],
+        "unknown_new": [0.1, 0.2],
+        "stale": [False, False],
+    }
+)

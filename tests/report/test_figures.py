@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -6,6 +8,7 @@ import pytest
 from partnerseg.report import figures
 from tests.report import frames as f
 
+EVIDENCE = SimpleNamespace(statistic=5.9, null_95=2.0)
 GROUPS = pd.concat([f.CONVERSION.assign(group=name) for name in ("north", "south")])
 TRENDS = pd.concat([f.TREND.assign(group=name) for name in ("north", "south")])
 FIGURES = {
@@ -14,6 +17,12 @@ FIGURES = {
     "coverage": lambda: figures.draw_coverage(f.COVERAGE),
     "segment_map": lambda: figures.draw_segment_map(f.POINTS),
     "segment_sizes": lambda: figures.draw_segment_sizes(f.SIZES),
+    "segment_shares": lambda: figures.draw_segment_sizes(f.PROFILE.head(2)),
+    "segment_map_exemplars": lambda: figures.draw_segment_map(f.POINTS, f.EXEMPLARS),
+    "structure": lambda: figures.draw_structure(EVIDENCE),
+    "stability": lambda: figures.draw_stability(f.PROFILE, least=0.6),
+    "membership": lambda: figures.draw_membership(f.MEMBERS, sure=0.95),
+    "potential": lambda: figures.draw_potential(f.POTENTIAL, currency="EUR"),
     "criteria": lambda: figures.draw_criteria(f.CRITERIA, criterion="partner_type"),
     "tiers": lambda: figures.draw_tiers(f.TIERS),
     "contributions": lambda: figures.draw_factor_contributions(f.CONTRIBUTIONS),
@@ -33,6 +42,10 @@ EMPTY = {
     "coverage": lambda: figures.draw_coverage(f.COVERAGE.head(0)),
     "segment_map": lambda: figures.draw_segment_map(f.POINTS.head(0)),
     "segment_sizes": lambda: figures.draw_segment_sizes(f.SIZES.head(0)),
+    "structure": lambda: figures.draw_structure(SimpleNamespace(statistic=f.NAN, null_95=f.NAN)),
+    "stability": lambda: figures.draw_stability(f.PROFILE.head(1), least=0.6),
+    "membership": lambda: figures.draw_membership(f.MEMBERS.assign(probability=1.0), sure=0.95),
+    "potential": lambda: figures.draw_potential(f.POTENTIAL.tail(1), currency="EUR"),
     "criteria": lambda: figures.draw_criteria(f.CRITERIA, criterion="industry"),
     "tiers": lambda: figures.draw_tiers(f.TIERS.head(0)),
     "contributions": lambda: figures.draw_factor_contributions(f.CONTRIBUTIONS.tail(1)),
@@ -179,3 +192,27 @@ def test_style_ends_with_its_context():
     with figures.apply_style():
         assert mpl.rcParams["svg.fonttype"] == "none"
     assert (mpl.rcParams["text.parse_math"], mpl.rcParams["svg.fonttype"]) == before
+
+
+def test_shares_of_partners_and_of_revenue_have_one_scale():
+    axes = figures.draw_segment_sizes(f.PROFILE.head(2))
+    assert sorted(round(bar.get_width(), 2) for bar in axes.patches) == [0.25, 0.3, 0.5, 0.65]
+    assert "65% of revenue" in texts(axes)
+
+
+def test_bands_of_membership_hold_every_partner_once():
+    axes = figures.draw_membership(f.MEMBERS, sure=0.95)
+    assert [bar.get_width() for bar in axes.patches][::-1] == [2, 1, 1, 1]
+
+
+def test_the_most_typical_partner_of_a_segment_is_named_in_the_key():
+    legend = figures.draw_segment_map(f.POINTS, f.EXEMPLARS).get_legend()
+    key = [" ".join(text.get_text().split()) for text in legend.get_texts()]
+    assert "such as Blue, Ltd" in key[0]
+    assert "such as Oak" in key[1]
+
+
+def test_types_of_few_known_partners_are_not_drawn():
+    axes = figures.draw_potential(f.POTENTIAL, currency="EUR")
+    labels = [label.get_text().split("\n")[0] for label in axes.get_yticklabels()]
+    assert labels == ["all types", "agent", "reseller"]

@@ -7,8 +7,9 @@ import pytest
 from partnerseg.report import findings
 from tests.report import frames as f
 
-FOUND = SimpleNamespace(found=True, reason="")
+FOUND = SimpleNamespace(found=True, reason="", statistic=5.9, null_95=2.0)
 NOT_FOUND = SimpleNamespace(found=False, reason="A sample without groups looks just like ours.")
+INCOMPARABLE = f.YEAR_BEFORE.assign(why_not="Nobody was in the programme a year ago.", stale=None)
 
 EXPECTED = [
     (
@@ -62,6 +63,118 @@ EXPECTED = [
     (
         lambda: findings.state_criteria(f.CRITERIA.head(3), criterion="partner_type"),
         "By partner type all 3 partners are alike: reseller.",
+    ),
+    (
+        lambda: findings.state_structure(FOUND, segments=8),
+        "There are 8 segments in the data themselves: they part 3 times as clearly as chance explains.",
+    ),
+    (
+        lambda: findings.state_structure(SimpleNamespace(found=True, statistic=3.0, null_95=0.0), segments=2),
+        "There are 2 segments in the data themselves: they part more clearly than chance explains.",
+    ),
+    (
+        lambda: findings.state_structure(NOT_FOUND, segments=1),
+        "There is no evidence of natural segments. A sample without groups looks just like ours.",
+    ),
+    (
+        lambda: findings.state_map(f.SIZES, evidence=FOUND),
+        "Partners fall into 2 segments by what they do. 20% belong to none of them clearly.",
+    ),
+    (
+        lambda: findings.state_sizes(f.PROFILE.head(2), f.PROFILE, region="all"),
+        "“New agents” is the largest segment (50 partners). "
+        "“Old resellers” brings most revenue: 65% from 30% of partners.",
+    ),
+    (
+        lambda: findings.state_sizes(f.PROFILE.head(2), f.SIZES.assign(share=[0.5, 0.1]), region="north"),
+        "“Old resellers” stands out: 30% of partners here, 10% in the whole programme. "
+        "It brings most revenue: 65% from 30% of partners.",
+    ),
+    (
+        lambda: findings.state_differences(f.PROFILE),
+        "“New agents” stand out by new, often reply and few products; “Old resellers” by high revenue and "
+        "many countries.",
+    ),
+    (
+        lambda: findings.state_typical(f.PROFILE, column="recency_days"),
+        "Days since the last sale: typically 3 in “New agents” and 40 in “Old resellers”.",
+    ),
+    (
+        lambda: findings.state_exemplars(f.EXEMPLARS),
+        "Blue, Ltd is the most typical partner of “New agents”; each of 2 segments has partners who stand for it.",
+    ),
+    (
+        lambda: findings.state_membership(f.MEMBERS),
+        "For 40% of partners we are at least 95% sure which segment is theirs, or the nearest to them. "
+        "1 partner (20%) are unlike the members of any.",
+    ),
+    (
+        lambda: findings.state_membership(f.MEMBERS.head(4)),
+        "For 50% of partners we are at least 95% sure which segment is theirs, or the nearest to them.",
+    ),
+    (
+        lambda: findings.state_questions(f.QUESTIONS),
+        "2 partners could be placed more surely if we knew more of them, most often their declared potential "
+        "(2 times).",
+    ),
+    (
+        lambda: findings.state_criteria_segments(f.CRITERIA_SEGMENTS, by=["partner_type", "engagement_level"]),
+        "By partner type and engagement level, “agent, active” brings most revenue: 70% from 40% of partners.",
+    ),
+    (
+        lambda: findings.state_criteria_segments(
+            f.CRITERIA_SEGMENTS.assign(revenue_share=f.NAN), by=["partner_type"], found=False
+        ),
+        "As the data hold no natural segments, we sort partners by rule. "
+        "By partner type, “reseller, active” is the largest segment: 56 partners. We do not know what it sells.",
+    ),
+    (
+        lambda: findings.state_potential(f.POTENTIAL, currency="EUR"),
+        "Most headroom is with agent partners: a typical one sells EUR 600 a year less than it could reach, EUR 1 000 "
+        "(between EUR 900 and EUR 1 200). As things go it will sell EUR 70.",
+    ),
+    (
+        lambda: findings.state_potential(
+            f.POTENTIAL.drop(index=2).replace({"forecast_value": {80: f.NAN, 70: f.NAN}}), currency="EUR"
+        ),
+        "A typical partner sells EUR 600 a year less than it could reach, EUR 1 000 (between EUR 900 and EUR 1 200).",
+    ),
+    (
+        lambda: findings.state_lineage(f.LINEAGE, f.YEAR_BEFORE),
+        "1 segment of a year ago continues. “B” has split into “B” and “F”. “C” and “D” have merged into “C”. "
+        "“E” is gone. “G” is new.",
+    ),
+    (
+        lambda: findings.state_lineage(pd.concat([f.LINEAGE, f.LINEAGE.tail(1)]), f.YEAR_BEFORE),
+        "1 segment of a year ago continues. “B” has split into “B” and “F”. “C” and “D” have merged into “C”. "
+        "“E” is gone. “G” is new. One more change is in the table.",
+    ),
+    (
+        lambda: findings.state_lineage(pd.concat([f.LINEAGE.head(1)] * 3), f.YEAR_BEFORE),
+        "All segments of a year ago continue (3), and there is no new one.",
+    ),
+    (
+        lambda: findings.state_movers(f.MEMBERS),
+        "2 of 4 partners (50%) moved for sure: 1 changed themselves and 1 did so while the segments were drawn anew.",
+    ),
+    (
+        lambda: findings.state_movers(f.MEMBERS.assign(move_cause=None)),
+        "None of 4 partners known a year ago moved to another segment for sure.",
+    ),
+    (
+        lambda: findings.state_drift(f.DRIFT, f.YEAR_BEFORE),
+        "The segments of a year ago still fit: what changed most is “Old resellers”, 20% of the way to “New agents”; "
+        "at 25% it would be out of date.",
+    ),
+    (
+        lambda: findings.state_drift(f.DRIFT.assign(nearest=None), f.YEAR_BEFORE),
+        "The segments of a year ago still fit.",
+    ),
+    (
+        lambda: findings.state_drift(
+            f.DRIFT, f.YEAR_BEFORE.assign(stale=True, reason="“A” went far in recency_days. Fit the model anew.")
+        ),
+        "The segments of a year ago are out of date. “A” went far in days since the last sale.",
     ),
     (
         lambda: findings.state_metric(
@@ -187,6 +300,21 @@ def test_findings_say_the_number_the_interval_and_the_comparison(state, sentence
 
 
 NOTHING = [
+    lambda: findings.state_map(f.SIZES, evidence=NOT_FOUND),
+    lambda: findings.state_differences(f.PROFILE.head(1)),
+    lambda: findings.state_differences(f.PROFILE.assign(differs="")),
+    lambda: findings.state_typical(f.PROFILE.head(1), column="recency_days"),
+    lambda: findings.state_typical(f.PROFILE, column=""),
+    lambda: findings.state_exemplars(f.EXEMPLARS.head(0)),
+    lambda: findings.state_membership(f.MEMBERS.assign(probability=1.0)),
+    lambda: findings.state_membership(f.MEMBERS.head(0)),
+    lambda: findings.state_questions(f.QUESTIONS.head(0)),
+    lambda: findings.state_criteria_segments(f.CRITERIA_SEGMENTS.head(0), by=["partner_type"]),
+    lambda: findings.state_potential(f.POTENTIAL.tail(1), currency="EUR"),
+    lambda: findings.state_moves(pd.DataFrame({"a_year_ago": []})),
+    lambda: findings.state_lineage(f.LINEAGE.head(0), INCOMPARABLE),
+    lambda: findings.state_movers(f.MEMBERS.tail(1)),
+    lambda: findings.state_drift(f.DRIFT.head(0), INCOMPARABLE),
     lambda: findings.state_ledger(f.LEDGER.head(0)),
     lambda: findings.state_freshness(f.FRESHNESS.tail(1), as_of=f.AS_OF),
     lambda: findings.state_coverage(f.COVERAGE.tail(1)),

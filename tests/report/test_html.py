@@ -254,6 +254,16 @@ def test_many_points_become_one_picture_inside_the_drawing():
 # Pages
 
 
+def test_the_top_of_a_page_holds_the_first_finding_of_each_section_before_seconds():
+    cells = []
+    for section in range(4):
+        cells.append(nbf.new_markdown_cell(f"## Section {section}"))
+        cells += [cell(output(table(f.SIZES, finding=f"Finding {section}{place}."))) for place in range(3)]
+    page = html.render_page(notebook(*cells), CONTEXT)
+    top = re.search(r'<ul class="findings">(.*?)</ul>', page, re.DOTALL)[1]
+    assert re.findall(r"Finding (\d\d)", top) == ["00", "01", "10", "20", "30"]
+
+
 def test_pages_show_neither_code_nor_streams_nor_prompts():
     streams = [nbf.new_output("stream", name=name, text=f"/tmp/{name}") for name in ("stderr", "stdout")]
     page = html.render_page(notebook(cell(*streams, output(figure()))), CONTEXT)

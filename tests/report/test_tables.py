@@ -107,3 +107,61 @@ def test_experiments_are_dated_by_day():
         {"experiment": ["a"], "variant": ["b"], "n": [3], "first": [pd.Timestamp("2026-01-02 09:00")], "last": [pd.NaT]}
     )
     assert tables.list_experiments(own)["first"].tolist() == [pd.Timestamp("2026-01-02")]
+
+
+def test_criteria_segments_with_most_revenue_come_first_and_small_ones_are_marked():
+    listed = tables.list_criteria_segments(f.CRITERIA_SEGMENTS, currency="EUR")
+    assert listed["criteria_segment"].tolist() == ["agent, active", "reseller, active", "agent, new [u]"]
+    assert listed["revenue, EUR"].tolist()[:2] == [700, 300]
+
+
+def test_questions_are_one_row_a_partner():
+    regions = [Params({"code": "north", "name": "The North"})]
+    listed = tables.list_questions(f.QUESTIONS, regions=regions)
+    assert listed["name"].tolist() == ["Oak", "Elm"]
+    assert listed["ask"].tolist() == [
+        "declared potential (0.5); score of reviews (365 days) (0.25)",
+        "declared potential (0.12)",
+    ]
+    assert listed["region"].tolist() == ["The North", "Київ"]
+    assert "region" not in tables.list_questions(f.QUESTIONS.tail(1), regions=regions)
+
+
+def test_potential_is_told_with_its_range():
+    listed = tables.list_potential(f.POTENTIAL, currency="EUR")
+    assert listed["partner_type"].tolist() == ["agent", "all", "reseller", "unknown"]
+    assert listed["could reach, EUR"].tolist()[0] == "1 000 (900 to 1 200)".replace(" 0", "\u202f0").replace(
+        " 2", "\u202f2"
+    )
+    assert listed["headroom, EUR"].tolist()[3] == "[x]"
+
+
+def test_changes_of_segments_come_before_what_continues():
+    listed = tables.list_lineage(f.LINEAGE)
+    assert listed["event"].tolist() == ["split", "merged", "gone", "new", "continues"]
+    assert listed.loc[2, "now"] == listed.loc[3, "a_year_ago"] == "–"
+
+
+def test_movers_with_most_revenue_come_first():
+    moved = f.MEMBERS.assign(moved_to="New agents")
+    listed = tables.list_movers(moved)
+    assert listed.to_numpy().tolist() == [
+        ["d", "Old resellers", "New agents", "both"],
+        ["b", "Old resellers", "New agents", "partner"],
+    ]
+
+
+def test_what_drifted_farthest_comes_first():
+    assert tables.list_drift(f.DRIFT)["segment_name"].tolist() == ["Old resellers", "New agents"]
+
+
+def test_segments_and_typical_values_are_told_apart():
+    assert list(tables.list_segments(f.PROFILE)) == [
+        "segment_name",
+        "differs",
+        "partners",
+        "share_of_revenue",
+        "coverage",
+    ]
+    assert list(tables.list_typical(f.PROFILE)) == ["segment_name", "partner_type", "recency_days"]
+    assert tables.list_exemplars(f.EXEMPLARS)["typical"].tolist() == ["Blue, Ltd; Red", "Oak"]

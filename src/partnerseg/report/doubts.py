@@ -6,7 +6,7 @@ import pandas as pd
 
 from partnerseg.report.language import format_count, format_share, join_some, say, say_count, say_message, say_name
 
-_RELIABLE = 0.6  # stability under which a segment is a hint (Hennig 2007)
+RELIABLE = 0.6  # stability under which a segment is a hint (Hennig 2007)
 
 
 def list_unknown(unknown: pd.DataFrame, notices: pd.DataFrame) -> list[str]:
@@ -39,7 +39,7 @@ def list_segment_doubts(partners: pd.DataFrame, evidence: Any, profile: pd.DataF
     if not evidence.found:
         return [_say("no_segments", reason=str(evidence.reason))]
     doubts = []
-    shaky = profile.loc[profile["stability"] < _RELIABLE, "name"].tolist()
+    shaky = profile.loc[profile["stability"] < RELIABLE, "name"].tolist()
     if shaky:
         doubts.append(_say("unstable", names=join_some([say("quote", name=name) for name in shaky])))
     unsure = int((partners["probability"] < 0.5).sum())

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from partnerseg.report import figures, findings, html, tables
+from partnerseg.report.doubts import RELIABLE
 from partnerseg.report.html import Evidence
-from partnerseg.report.language import format_count, load_language, say, say_name
+from partnerseg.report.language import format_count, format_share, join_words, load_language, say, say_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,23 +41,138 @@ def show_aside(aside: pd.DataFrame) -> Evidence:
     return _show_table("aside", tables.list_aside(aside), findings.state_aside(aside))
 
 
-def show_segment_map(partners: pd.DataFrame, sizes: pd.DataFrame, *, evidence: Any) -> Evidence:
-    """Show every partner as a point of the map; see `figures.draw_segment_map` and `findings.state_segments`."""
+def show_structure(evidence: Any, *, segments: int) -> Evidence:
+    """Show whether there are natural segments at all; see `figures.draw_structure` and `findings.state_structure`."""
+    finding = findings.state_structure(evidence, segments=segments)
+    data = pd.DataFrame({"statistic": [evidence.statistic], "null_95": [evidence.null_95], "shape": [evidence.shape]})
+    return _show("structure", figures.draw_structure(evidence), finding, data=data)
+
+
+def show_segment_map(
+    partners: pd.DataFrame, sizes: pd.DataFrame, exemplars: pd.DataFrame, *, evidence: Any
+) -> Evidence:
+    """Show every partner as a point of the map; see `figures.draw_segment_map` and `findings.state_map`."""
     points = partners[["name", "segment_name", "probability", "x", "y"]]
-    finding = findings.state_segments(sizes, evidence=evidence)
-    return _show("map", figures.draw_segment_map(partners), finding, data=points, n=format_count(len(partners)))
+    drawn = figures.draw_segment_map(partners, exemplars)
+    finding = findings.state_map(sizes, evidence=evidence)
+    return _show("map", drawn, finding, data=points, n=format_count(len(partners)))
 
 
-def show_segment_sizes(sizes: pd.DataFrame, programme: pd.DataFrame, *, region: str) -> Evidence:
-    """Show how large the segments are, against the whole programme; see `findings.state_sizes`."""
+def show_segment_sizes(sizes: pd.DataFrame, programme: pd.DataFrame, *, region: str) -> Evidence | None:
+    """Show how large the segments are; nothing where there is one only. See `findings.state_sizes`."""
+    if len(sizes) < 2:
+        return None
     finding = findings.state_sizes(sizes, programme, region=region)
     data = sizes.assign(segment=sizes["segment"] + 1).rename(columns={"n": "partners"})
     return _show("sizes", figures.draw_segment_sizes(sizes), finding, data=data, n=format_count(sizes["n"].sum()))
 
 
-def show_profile(profile: pd.DataFrame) -> Evidence:
-    """Show what is typical of each segment: one row a segment, see `findings.state_profile`."""
-    return _show_table("profile", profile.rename(columns={"n": "partners"}), findings.state_profile(profile))
+def show_profile(profile: pd.DataFrame) -> Evidence | None:
+    """Show what sets each segment apart; nothing where there is one only. See `findings.state_differences`."""
+    if len(profile) < 2:
+        return None
+    listed, finding = tables.list_segments(profile), findings.state_differences(profile)
+    return _show_table("profile", listed, finding, data=profile, rows=len(listed))
+
+
+def show_typical(profile: pd.DataFrame) -> Evidence | None:
+    """Show the typical values of each segment; nothing where there is one only. See `findings.state_typical`."""
+    if len(profile) < 2:
+        return None
+    listed = tables.list_typical(profile)
+    numbers = list(listed.select_dtypes("number").columns)
+    finding = findings.state_typical(profile, column=numbers[0] if numbers else "")
+    return _show_table("typical", listed, finding, data=profile, rows=len(listed))
+
+
+def show_exemplars(exemplars: pd.DataFrame) -> Evidence | None:
+    """Show who stands for each segment; nothing where there is one only. See `findings.state_exemplars`."""
+    if exemplars.empty:
+        return None
+    listed, finding = tables.list_exemplars(exemplars), findings.state_exemplars(exemplars)
+    return _show_table("exemplars", listed, finding, data=exemplars, rows=len(listed))
+
+
+def show_stability(profile: pd.DataFrame, *, assignment: str) -> Evidence | None:
+    """Show how well each segment is found again; nothing where there is one only. See `findings.state_profile`.
+
+    Args:
+        profile: One row a segment: segment, name, stability.
+        assignment: How partners are assigned and why, a sentence.
+    """
+    if profile["stability"].notna().sum() < 2:
+        return None
+    drawn, data = figures.draw_stability(profile, least=RELIABLE), profile[["segment", "name", "stability"]]
+    return _show("stability", drawn, findings.state_profile(profile), data=data, least=RELIABLE, assignment=assignment)
+
+
+def show_membership(partners: pd.DataFrame) -> Evidence | None:
+    """Show how sure we are where partners belong; nothing where there is one segment only."""
+    if (partners["probability"] == 1).all():
+        return None
+    unsure = partners.sort_values("probability", kind="stable")[["name", "segment_name", "probability"]]
+    drawn, n = figures.draw_membership(partners, sure=findings.SURE), format_count(len(partners))
+    return _show("membership", drawn, findings.state_membership(partners), data=unsure, n=n)
+
+
+def show_questions(questions: pd.DataFrame, *, regions: Sequence[Any]) -> Evidence | None:
+    """Show whom to ask for what to be surer of their segment; nothing where there is nobody to ask."""
+    if questions.empty:
+        return None
+    listed = tables.list_questions(questions, regions=regions)
+    return _show_table("questions", listed, findings.state_questions(questions), data=questions, action=True)
+
+
+def show_criteria_instead(
+    segments: pd.DataFrame, *, by: Sequence[str], currency: str, evidence: Any
+) -> Evidence | None:
+    """Show the criteria segments where there are no natural ones, and why; nothing where there are."""
+    return None if evidence.found else _show_criteria(segments, by, currency, found=False)
+
+
+def show_criteria_segments(
+    segments: pd.DataFrame, *, by: Sequence[str], currency: str, evidence: Any
+) -> Evidence | None:
+    """Show the criteria segments beside natural ones; nothing where they already took their place."""
+    return _show_criteria(segments, by, currency, found=True) if evidence.found else None
+
+
+def show_potential(potential: pd.DataFrame, *, currency: str, level: float) -> Evidence:
+    """Show what typical partners could reach and are expected to sell; see `findings.state_potential`."""
+    drawn = figures.draw_potential(potential, currency=currency)
+    listed, finding = (
+        tables.list_potential(potential, currency=currency),
+        findings.state_potential(potential, currency=currency),
+    )
+    return _show("potential", drawn, finding, data=listed, currency=currency, level=format_share(level))
+
+
+def show_lineage(lineage: pd.DataFrame, year_before: pd.DataFrame) -> Evidence:
+    """Show what became of the segments of a year ago; see `findings.state_lineage`."""
+    listed = tables.list_lineage(lineage)
+    finding = findings.state_lineage(lineage, year_before)
+    return _show_table("lineage", listed, finding, data=lineage, rows=len(listed))
+
+
+def show_movers(partners: pd.DataFrame, *, names: Any) -> Evidence | None:
+    """Show who moved and what changed; nothing where segments cannot be compared. See `findings.state_movers`.
+
+    Args:
+        partners: One row a partner: name, segment_before, settled_segment, moved_from, move_cause, monetary_value_365d.
+        names: Segment to name.
+    """
+    if partners["segment_before"].isna().all():
+        return None
+    moved = partners.assign(moved_to=partners["settled_segment"].map(dict(names)))
+    return _show_table("movers", tables.list_movers(moved), findings.state_movers(partners))
+
+
+def show_drift(drift: pd.DataFrame, year_before: pd.DataFrame) -> Evidence | None:
+    """Show whether the model of a year ago still fits; nothing where there was none. See `findings.state_drift`."""
+    if drift.empty:
+        return None
+    listed = tables.list_drift(drift)
+    return _show_table("drift", listed, findings.state_drift(drift, year_before), data=drift, rows=len(listed))
 
 
 def show_criterion(partners: pd.DataFrame, criterion: str) -> Evidence:
@@ -69,8 +185,10 @@ def show_criterion(partners: pd.DataFrame, criterion: str) -> Evidence:
     return _show("criterion", drawn, finding, data=counts, n=n, criterion=say_name(criterion))
 
 
-def show_moves(moves: pd.DataFrame) -> Evidence:
-    """Show who changed segment within a year; see `tables.list_moves`."""
+def show_moves(moves: pd.DataFrame) -> Evidence | None:
+    """Show between which segments partners moved; nothing where they cannot be compared. See `tables.list_moves`."""
+    if moves.empty:
+        return None
     return _show_table("moves", tables.list_moves(moves), findings.state_moves(moves), data=moves)
 
 
@@ -170,6 +288,15 @@ def show_experiments(experiments: pd.DataFrame) -> Evidence:
 def show_method(page: str, *, language: str = "en") -> Evidence:
     """Show how a page was made: `data`, `segments`, `rating`, `journey` or `effect`."""
     return html.show_method(load_language(language)["method"][page])
+
+
+def _show_criteria(segments: pd.DataFrame, by: Sequence[str], currency: str, *, found: bool) -> Evidence:
+    listed, finding = (
+        tables.list_criteria_segments(segments, currency=currency),
+        findings.state_criteria_segments(segments, by=by, found=found),
+    )
+    n, criteria = format_count(segments["n"].sum()), join_words(map(say_name, by))
+    return _show_table("criteria_segments", listed, finding, data=segments, n=n, criteria=criteria)
 
 
 def _show(name: str, drawn: "Axes", finding: str, *, data: Any, **values: Any) -> Evidence:

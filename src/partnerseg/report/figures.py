@@ -172,13 +172,28 @@ def draw_coverage(coverage: pd.DataFrame) -> "Axes":
     return _draw_share_bars(coverage, "family", "coverage")
 
 
-def draw_segment_map(points: pd.DataFrame) -> "Axes":
+def draw_structure(evidence: Any) -> "Axes":
+    """Draw how clearly the data part, beside what matched data without segments reach by chance.
+
+    Args:
+        evidence: The segmenter's `evidence_`: statistic, null_95 (standard deviations; NaN if not looked for).
+    """
+    if pd.isna(evidence.statistic):
+        return _draw_nothing()
+    values = [max(float(value), 0.0) for value in (evidence.null_95, evidence.statistic)]
+    texts = [say("figures.up_to", value=format_number(values[0], digits=2)), format_number(values[1], digits=2)]
+    return _draw_bars([say("figures.by_chance"), say("figures.these")], values, texts, color=[QUIET, ACCENT])
+
+
+def draw_segment_map(points: pd.DataFrame, exemplars: pd.DataFrame | None = None) -> "Axes":
     """Draw every partner as a point, a number on every segment, and the key of the numbers below.
 
-    Segment 0, the largest of the whole programme, has number 1; numbers 1 to 6 have a color and a shape.
+    Segment 0, the largest of the whole programme, has number 1; numbers 1 to 6 have a color and a shape. The most
+    typical member of a segment has a ring and is named in the key.
 
     Args:
         points: One row a partner: x, y (places without a unit), segment (-1 for none), segment_name.
+        exemplars: One row a typical member, the most typical of each segment first: segment, name, x, y.
     """
     points = points.dropna(subset=["x", "y"])
     if points.empty:
@@ -188,8 +203,15 @@ def draw_segment_map(points: pd.DataFrame) -> "Axes":
     names = points[points["segment"] >= 0].groupby("segment")["segment_name"].agg(["first", "size"])
     size = 26 if len(points) <= 500 else 14
     bitmap = len(points) > _MOST_POINTS
+    typical = pd.DataFrame(columns=["segment", "name", "x", "y"]) if exemplars is None else exemplars
+    typical = typical[typical["segment"].isin(names.index)].drop_duplicates("segment").set_index("segment")
     key = [
-        _wrap(say("figures.segment", number=segment + 1, name=name, n=format_count(n)), 46)
+        _wrap(
+            say("figures.segment", number=segment + 1, name=name, n=format_count(n))
+            + (say("figures.typical", name=typical.loc[segment, "name"]) if segment in typical.index else ""),
+            46,
+            lines=4,
+        )
         for segment, name, n in names.itertuples()
     ]
     background = points[~points["segment"].isin(names.index)]
@@ -202,6 +224,8 @@ def draw_segment_map(points: pd.DataFrame) -> "Axes":
             color, marker = _style_segment(segment)
             own = points[points["segment"] == segment]
             axes.scatter(own["x"], own["y"], s=size, color=color, marker=marker, linewidth=0, rasterized=bitmap)
+        if len(typical):
+            axes.scatter(typical["x"], typical["y"], s=60, facecolor="none", edgecolor=INK, linewidth=1.5)
         for segment, x, y in _spread_numbers(points[points["segment"] >= 0]):
             axes.annotate(str(segment + 1), (x, y), ha="center", va="center", weight="bold", bbox=_BADGE)
         if key:
@@ -222,19 +246,101 @@ def draw_segment_map(points: pd.DataFrame) -> "Axes":
 
 
 def draw_segment_sizes(profile: pd.DataFrame) -> "Axes":
-    """Draw how many partners each segment has.
+    """Draw how many partners each segment has and, where it is known, its share of revenue.
 
     Args:
-        profile: One row a segment: segment, name, n, share (of all partners).
+        profile: One row a segment: segment, name, n, share (of all partners), share_of_revenue (missing: not known).
     """
     if len(profile) < 2:
         return _draw_nothing()
     ordered = profile.sort_values("n", kind="stable")
+    if "share_of_revenue" in ordered and ordered["share_of_revenue"].notna().any():
+        return _draw_shares(ordered)
     texts = [
         f"{format_count(n)}  ({format_share(share)})" for n, share in zip(ordered["n"], ordered["share"], strict=True)
     ]
     labels = [f"{segment + 1}  {name}" for segment, name in zip(ordered["segment"], ordered["name"], strict=True)]
     return _draw_bars(labels, ordered["n"], texts)
+
+
+def draw_stability(profile: pd.DataFrame, *, least: float) -> "Axes":
+    """Draw how well every segment is found again in halves of the data, against the least that is needed.
+
+    Args:
+        profile: One row a segment: segment (-1 is the background), name, stability (0 to 1; missing for one segment).
+        least: Stability under which nothing is published as a segment.
+    """
+    known = profile.dropna(subset=["stability"]).sort_values("stability", kind="stable")
+    if len(known) < 2:
+        return _draw_nothing()
+    labels = [f"{segment + 1}  {name}" for segment, name in zip(known["segment"], known["name"], strict=True)]
+    texts = [format_number(value, digits=2) for value in known["stability"]]
+    axes = _draw_bars(labels, known["stability"], texts, label=say("figures.least_stability", value=least))
+    axes.axvline(least, color=WARNING, linewidth=1.5)
+    axes.set_xlim(0, 1)
+    return axes
+
+
+def draw_membership(partners: pd.DataFrame, *, sure: float) -> "Axes":
+    """Draw how many partners are how sure to belong to their likeliest segment.
+
+    Args:
+        partners: One row a partner: probability of the likeliest segment (0 to 1), segment (-1 is the background).
+        sure: Probability from which we call it sure.
+    """
+    chance = partners["probability"]
+    if chance.empty or (chance == 1).all():
+        return _draw_nothing()
+    edges = [sure, 0.8, 0.5, 0.0]
+    tops = [float("inf"), *edges[:-1]]
+    labels = [
+        say("figures.from", share=format_share(sure)),
+        *(say("to", lower=format_share(low), upper=format_share(top)) for low, top in ((0.8, sure), (0.5, 0.8))),
+        say("under", value=format_share(0.5)),
+    ]
+    counts = [int(((chance >= edge) & (chance < top)).sum()) for edge, top in zip(edges, tops, strict=True)]
+    texts = [f"{format_count(n)}  ({format_share(n / len(chance))})" for n in counts]
+    colors = [ACCENT, ACCENT, ACCENT, WARNING]
+    return _draw_bars(labels[::-1], counts[::-1], texts[::-1], color=colors[::-1], label=say("figures.partners"))
+
+
+def draw_potential(potential: pd.DataFrame, *, currency: str) -> "Axes":
+    """Draw what typical partners of each type sold, are expected to sell and could reach, with intervals.
+
+    Args:
+        potential: One row a partner type and one for `all`, medians: monetary_value_365d, forecast_value, forecast_low,
+            forecast_high, potential_value, potential_low, potential_high; n (partners), n_potential (of whom that is
+            known; types of fewer than ten are not drawn).
+        currency: Currency of all of them.
+    """
+    known = potential[potential["n_potential"] >= 10].dropna(subset=["potential_value"])
+    known = known.sort_values("potential_value", ascending=False, kind="stable")
+    if len(known) == 2:  # one type: all partners are the same
+        known = known[known["partner_type"] == "all"]
+    known = pd.concat([known[known["partner_type"] == "all"], known[known["partner_type"] != "all"]])
+    if known.empty:
+        return _draw_nothing()
+    label = [
+        f"{say('figures.all_types') if name == 'all' else say_name(name)}\nn = {format_count(n)}"
+        for name, n in zip(known["partner_type"], known["n"], strict=True)
+    ]
+    sold = known.rename(columns={"monetary_value_365d": "sold_value"}).assign(sold_low=None, sold_high=None)
+    parts = [
+        pd.DataFrame(
+            {
+                "type": label,
+                "group": say(f"figures.{kind}"),
+                "value": sold[f"{kind}_value"].to_numpy(),
+                "lower": sold[f"{kind}_low"].to_numpy(dtype="float64"),
+                "upper": sold[f"{kind}_high"].to_numpy(dtype="float64"),
+            }
+        )
+        for kind in ("sold", "forecast", "potential")
+    ]
+    table = pd.concat(parts, ignore_index=True)
+    axes = _draw_dots(table, "type", "value", lambda value: format_money(value, currency))
+    axes.set_xticks([])  # every value is written, and three amounts of money would not fit a phone
+    return axes
 
 
 def draw_criteria(criteria: pd.DataFrame, *, criterion: str) -> "Axes":
@@ -476,6 +582,35 @@ def _draw_share_bars(frame: pd.DataFrame, label: str, share: str) -> "Axes":
     texts = [format_share(value) for value in ordered[share]]
     axes = _draw_bars([say_name(name) for name in ordered[label]], ordered[share].fillna(0), texts)
     axes.set_xlim(0, 1)
+    return axes
+
+
+def _draw_shares(ordered: pd.DataFrame) -> "Axes":
+    """Draw two bars a segment, share of partners above share of revenue; the last segment is on top."""
+    labels = [
+        _wrap(f"{segment + 1}  {name}", 24, lines=4)
+        for segment, name in zip(ordered["segment"], ordered["name"], strict=True)
+    ]
+    row = max(50, *(12 + 15 * (text.count("\n") + 1) for text in labels))
+    partners = [
+        say("figures.of_partners", n=say_count("partner", n), share=format_share(share))
+        for n, share in zip(ordered["n"], ordered["share"], strict=True)
+    ]
+    revenue = [say("figures.of_revenue", share=format_share(share)) for share in ordered["share_of_revenue"]]
+    with apply_style():
+        axes = _open_axes(len(labels) * row + 16)
+        for column, texts, shift, color in (
+            ("share", partners, 0.19, ACCENT),
+            ("share_of_revenue", revenue, -0.19, SERIES[4]),
+        ):
+            places = [place + shift for place in range(len(labels))]
+            axes.barh(places, ordered[column].fillna(0), color=color, height=14 / row)
+            for place, value, text in zip(places, ordered[column].fillna(0), texts, strict=True):
+                _write(axes, max(value, 0), place, text)
+        axes.set_yticks(range(len(labels)), labels)
+        axes.axvline(0, color=QUIET, linewidth=1)
+        axes.set_xticks([])
+        axes.set_ylim(-0.6, len(labels) - 0.4)
     return axes
 
 

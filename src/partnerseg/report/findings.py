@@ -27,6 +27,9 @@ from partnerseg.report.language import (
 
 _LATE_DAYS = 31  # a table whose last row is older is worth a word
 _MOST_NAMES = 4  # named in one sentence
+_MOST_TRAITS = 3  # of a segment in one sentence
+SURE = 0.95  # membership from which we call a partner's segment sure
+FEW = 10  # partners without whom a group is not told of
 
 
 def is_known(finding: str) -> bool:
@@ -140,6 +143,26 @@ def state_segments(sizes: pd.DataFrame, *, evidence: Any) -> str:
     )
 
 
+def state_structure(evidence: Any, *, segments: int) -> str:
+    """State whether the data hold natural segments at all, how many, and how clearly they part.
+
+    Args:
+        evidence: The segmenter's `evidence_`: found, reason, statistic, null_95.
+        segments: How many were found.
+    """
+    if not evidence.found:
+        return _say("segments_none", reason=str(evidence.reason))
+    told = say_count("segment", segments)
+    if not evidence.null_95 > 0:
+        return _say("structure_clear", segments=told)
+    return _say("structure", segments=told, times=format_number(evidence.statistic / evidence.null_95, digits=2))
+
+
+def state_map(sizes: pd.DataFrame, *, evidence: Any) -> str:
+    """State into how many segments the map falls; see `state_segments`."""
+    return state_segments(sizes, evidence=evidence) if evidence.found else _say("map_one")
+
+
 def state_sizes(sizes: pd.DataFrame, programme: pd.DataFrame, *, region: str) -> str:
     """State which segment is largest, or in a region which one stands out most against the whole programme.
 
@@ -155,20 +178,103 @@ def state_sizes(sizes: pd.DataFrame, programme: pd.DataFrame, *, region: str) ->
     if len(known) == 1:
         return _say("sizes_one")
     if region == "all":
-        return _say(
-            "sizes",
-            most=_quote(largest["name"]),
-            most_n=say_count("partner", largest["n"]),
-            least=_quote(smallest["name"]),
-            least_n=say_count("partner", smallest["n"]),
-        )
+        revenue, most = _state_revenue(known, told=largest["segment"]), {"most": _quote(largest["name"])}
+        most |= {"most_n": say_count("partner", largest["n"])}
+        if revenue:
+            return f"{_say('sizes_largest', **most)} {revenue}"
+        return _say("sizes", least=_quote(smallest["name"]), least_n=say_count("partner", smallest["n"]), **most)
     own = sizes.merge(programme[["segment", "share"]], on="segment", suffixes=("", "_programme"))
     odd = own.iloc[int((own["share"] - own["share_programme"]).abs().to_numpy().argmax())]
-    return _say(
+    sentence = _say(
         "sizes_region",
         name=_quote(odd["name"]),
         share=format_share(odd["share"]),
         programme=format_share(odd["share_programme"]),
+    )
+    return f"{sentence} {_state_revenue(known, told=odd['segment'])}".strip()
+
+
+def state_differences(profile: pd.DataFrame) -> str:
+    """State what sets the two largest segments apart from all other partners.
+
+    Args:
+        profile: One row a segment: segment (-1 is the background), name, n, differs (traits, `; ` between them).
+    """
+    known = profile[(profile["segment"] >= 0) & (profile["differs"].fillna("") != "")]
+    known = known.sort_values("n", ascending=False, kind="stable").head(2)
+    if len(known) < 2:
+        return _say("differences_none")
+    first, second = known["name"].map(_quote)
+    traits = [join_words(differs.split("; ")[:_MOST_TRAITS]) for differs in known["differs"]]
+    return _say("differences", first=first, first_traits=traits[0], second=second, second_traits=traits[1])
+
+
+def state_typical(profile: pd.DataFrame, *, column: str) -> str:
+    """State between which segments the typical value of a column differs most.
+
+    Args:
+        profile: One row a segment: segment (-1 is the background), name, and the column.
+        column: A column of numbers; the empty text where there is none.
+    """
+    known = profile[profile["segment"] >= 0]
+    known = known.dropna(subset=[column]).sort_values(column, kind="stable") if column else known.head(0)
+    if len(known) < 2 or known[column].iloc[0] == known[column].iloc[-1]:
+        return _say("typical_none")
+    least, most = known.iloc[0], known.iloc[-1]
+    return _say(
+        "typical",
+        column=say_name(column),
+        least=_quote(least["name"]),
+        least_value=format_number(least[column]),
+        most=_quote(most["name"]),
+        most_value=format_number(most[column]),
+    )
+
+
+def state_exemplars(exemplars: pd.DataFrame) -> str:
+    """State who is the most typical member of the first segment, and of how many segments there is one.
+
+    Args:
+        exemplars: One row a typical member, the most typical of each segment first: segment, segment_name, name.
+    """
+    if exemplars.empty:
+        return _say("exemplars_none")
+    first = exemplars.sort_values("segment", kind="stable").iloc[0]
+    segments = say_count("segment", exemplars["segment"].nunique())
+    return _say("exemplars", name=str(first["name"]), segment=_quote(first["segment_name"]), segments=segments)
+
+
+def state_membership(partners: pd.DataFrame) -> str:
+    """State how sure we are where partners belong, and how many are near no segment.
+
+    Args:
+        partners: One row a partner: segment (-1 is the background), probability of the likeliest segment (0 to 1).
+    """
+    if (partners["probability"] == 1).all():
+        return _say("membership_one")
+    sure = (partners["probability"] >= SURE).mean()
+    sentence = _say("membership", share=format_share(sure), sure=format_share(SURE))
+    background = int((partners["segment"] < 0).sum())
+    if not background:
+        return sentence
+    share = format_share(background / len(partners))
+    return f"{sentence} {_say('membership_background', partners=say_count('partner', background), share=share)}"
+
+
+def state_questions(questions: pd.DataFrame) -> str:
+    """State how many partners could be placed more surely, and what is missing most often.
+
+    Args:
+        questions: Index partner_id, one row a question: field.
+    """
+    if questions.empty:
+        return _say("questions_none")
+    fields = questions["field"].value_counts()
+    return _say(
+        "questions",
+        partners=say_count("partner", questions.index.nunique()),
+        most=say_name(fields.index[0]),
+        n=format_count(fields.iloc[0]),
     )
 
 
@@ -195,9 +301,11 @@ def state_moves(moves: pd.DataFrame) -> str:
     """State how many partners kept their segment over the year, joined and left.
 
     Args:
-        moves: One row a segment a year ago and `joined`; a column a segment now and `left`; the first column names
-            the row. Values are partners.
+        moves: One row a segment a year ago, then `joined`; a column a segment now, in the same order, then `left`; the
+            first column names the row. Values are partners.
     """
+    if moves.empty:
+        return _say("moves_none")
     table = moves.set_index(moves.columns[0])
     inner = table.drop(index="joined", errors="ignore").drop(columns="left", errors="ignore")
     if len(inner) < 2:
@@ -205,8 +313,7 @@ def state_moves(moves: pd.DataFrame) -> str:
     both = int(inner.to_numpy().sum())
     if not both:
         return _say("moves_unknown")
-    same = inner.index.to_numpy()[:, None] == inner.columns.to_numpy()
-    stayed = int(inner.to_numpy()[same].sum())
+    stayed = int(inner.to_numpy().trace())
     joined = int(table.loc[["joined"]].to_numpy().sum()) if "joined" in table.index else 0
     left = int(table["left"].sum()) if "left" in table else 0
     return _say(
@@ -216,6 +323,118 @@ def state_moves(moves: pd.DataFrame) -> str:
         joined=format_count(joined),
         left=format_count(left),
     )
+
+
+def state_lineage(lineage: pd.DataFrame, year_before: pd.DataFrame) -> str:
+    """State what became of the segments of a year ago.
+
+    Args:
+        lineage: One row an event: event (continued, split, merged, appeared, died), old, new (names in words).
+        year_before: One row: why_not (why nothing is compared; empty where it is).
+    """
+    if why_not := str(year_before["why_not"].iloc[0]):
+        return _say("lineage_unknown", reason=why_not)
+    continued = int((lineage["event"] == "continued").sum())
+    changed = lineage.loc[lineage["event"] != "continued", ["event", "old", "new"]]
+    if changed.empty:
+        return _say("lineage_same", n=format_count(continued))
+    told = [_say("lineage_one" if continued == 1 else "lineage", segments=say_count("segment", continued))]
+    for event, old, new in changed.head(_MOST_NAMES).itertuples(index=False):
+        told.append(_say(f"lineage_{event}", old=old, new=new))
+    if more := max(len(changed) - _MOST_NAMES, 0):
+        told.append(_say("lineage_more_one" if more == 1 else "lineage_more", n=format_count(more)))
+    return " ".join(told)
+
+
+def state_movers(partners: pd.DataFrame) -> str:
+    """State how many partners moved for sure, and whether they or the model changed.
+
+    Args:
+        partners: One row a partner: segment_before (missing: not known a year ago), move_cause (partner, model, both;
+            missing: did not move).
+    """
+    known = int(partners["segment_before"].notna().sum())
+    if not known:
+        return _say("movers_unknown")
+    causes = partners["move_cause"].value_counts()
+    if causes.empty:
+        return _say("movers_none", partners=say_count("partner", known))
+    told = [say(f"findings.movers_{cause}", n=format_count(n)) for cause, n in causes.items()]
+    return _say(
+        "movers",
+        n=format_count(causes.sum()),
+        partners=say_count("partner", known),
+        share=format_share(causes.sum() / known),
+        causes=join_words(told),
+    )
+
+
+def state_drift(drift: pd.DataFrame, year_before: pd.DataFrame) -> str:
+    """State whether the model of a year ago still fits, and if not, why.
+
+    Args:
+        drift: One row a segment of a year ago: name, way (part of the way to the nearest one), nearest (its name).
+        year_before: One row: why_not (why nothing is compared), stale, reason.
+    """
+    row = year_before.iloc[0]
+    if row["why_not"]:
+        return _say("drift_unknown")
+    if row["stale"]:
+        return _say("drift_stale", reason=say_message(str(row["reason"]).removesuffix(" Fit the model anew.")))
+    known = drift.dropna(subset=["way", "nearest"])
+    if known.empty:
+        return _say("drift_fits")
+    most = known.sort_values("way", ascending=False, kind="stable").iloc[0]
+    facts = {"name": _quote(most["name"]), "nearest": _quote(most["nearest"])}
+    return _say("drift_fits_most", way=format_share(most["way"]), **facts)
+
+
+def state_criteria_segments(segments: pd.DataFrame, *, by: Iterable[str], found: bool = True) -> str:
+    """State which criteria segment brings most revenue, or is the largest where revenue is not known.
+
+    Args:
+        segments: One row a criteria segment: segment, n, share, revenue_share (missing: not known).
+        by: The criteria that make them.
+        found: Whether there are natural segments; if not, the sentence says that rules take their place.
+    """
+    if segments.empty:
+        return _say("criteria_segments_none")
+    known = segments["revenue_share"].notna().any()
+    most = segments.sort_values("revenue_share" if known else "n", ascending=False, kind="stable").iloc[0]
+    facts = {"criteria": join_words(map(say_name, by)), "name": _quote(most["segment"])}
+    if known:
+        shares = {"revenue": format_share(most["revenue_share"]), "share": format_share(most["share"])}
+        sentence = _say("criteria_segments", **facts, **shares)
+    else:
+        sentence = _say("criteria_segments_n", n=say_count("partner", most["n"]), **facts)
+    return sentence if found else f"{_say('criteria_instead')} {sentence}"
+
+
+def state_potential(potential: pd.DataFrame, *, currency: str) -> str:
+    """State which type of partner has most headroom, and what is expected of it.
+
+    Args:
+        potential: One row a partner type and one for `all`, medians: potential_value, potential_low, potential_high,
+            headroom_value, forecast_value; n_headroom (partners of known headroom).
+        currency: Currency of all of them.
+    """
+    known = potential[potential["n_headroom"] >= FEW].dropna(subset=["headroom_value"])
+    types = known[~known["partner_type"].isin(["all", "unknown"])]
+    if known.empty:
+        return _say("potential_unknown")
+    several = len(types) > 1
+    most = (types if several else known).sort_values("headroom_value", ascending=False, kind="stable").iloc[0]
+    lower, upper = (format_money(most[f"potential_{end}"], currency) for end in ("low", "high"))
+    sentence = _say(
+        "potential" if several else "potential_all",
+        type=say_name(most["partner_type"]),
+        headroom=format_money(most["headroom_value"], currency),
+        potential=format_money(most["potential_value"], currency),
+        interval=say("interval", lower=lower, upper=upper),
+    )
+    if pd.isna(most["forecast_value"]):
+        return sentence
+    return f"{sentence} {_say('potential_expected', forecast=format_money(most['forecast_value'], currency))}"
 
 
 def state_criteria(criteria: pd.DataFrame, *, criterion: str) -> str:
@@ -554,6 +773,16 @@ def state_experiments(experiments: pd.DataFrame) -> str:
         variants=say_count("variant", len(experiments)),
         partners=say_count("partner", int(experiments["n"].sum())),
     )
+
+
+def _state_revenue(sizes: pd.DataFrame, *, told: int) -> str:
+    """State which segment brings most revenue, "it" if it was just told of; nothing where revenue is not known."""
+    if "share_of_revenue" not in sizes or sizes["share_of_revenue"].isna().all():
+        return ""
+    most = sizes.sort_values("share_of_revenue", ascending=False, kind="stable").iloc[0]
+    shares = {"revenue": format_share(most["share_of_revenue"]), "share": format_share(most["share"])}
+    name = say("findings.it") if most["segment"] == told else _quote(most["name"])
+    return _say("sizes_revenue", name=name, **shares)
 
 
 def _say(key: str, **values: str) -> str:

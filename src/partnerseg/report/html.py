@@ -357,7 +357,7 @@ def render_page(notebook: "NotebookNode", context: PageContext) -> str:
         language=context.language,
         context=context,
         question=question,
-        findings=known[:_FINDINGS],
+        findings=_choose_findings(known),
         actions=[finding for finding in known if finding["action"]],
         unknown=_name_open(findings, known),
         contents=page.headings,
@@ -409,6 +409,16 @@ def _require(**texts: str) -> None:
 def _show_nothing(finding: str, action: bool) -> Evidence:
     place = _name_place("nothing", finding)
     return Evidence("nothing", place, finding, finding, _render("evidence.html.j2", id=place, nothing=finding), action)
+
+
+def _choose_findings(known: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Choose the findings for the top of the page: the first of each section, then others, in the page's order."""
+    seen: dict[str, int] = {}
+    ranked = []
+    for place, finding in enumerate(known):
+        rank = seen[finding["section"]] = seen.get(finding["section"], -1) + 1
+        ranked.append((rank, place))
+    return [known[place] for place in sorted(place for _, place in sorted(ranked)[:_FINDINGS])]
 
 
 def _name_open(findings: list[dict[str, Any]], known: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -634,7 +644,7 @@ def _choose_form(name: str, values: pd.Series) -> Callable[[Any], str]:
     if name in ("score", "points_missing"):
         return format_points
     known = values.dropna().astype(float)
-    if re.search(r"(^|_)(share|rate|coverage|conversion)(_|$)", name) and known.between(0, 1).all():
+    if re.search(r"(^|_)(share|rate|coverage|conversion|probability|kept)(_|$)", name) and known.between(0, 1).all():
         return format_share
     if (known == known.round()).all():
         return format_count

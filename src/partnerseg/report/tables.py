@@ -5,15 +5,15 @@ from typing import Any
 
 import pandas as pd
 
-from partnerseg.report.language import join_words, say, say_message, say_name
+from partnerseg.report.language import MISSING, format_number, join_words, say, say_message, say_name
 
 
 def list_moves(moves: pd.DataFrame) -> pd.DataFrame:
     """List who moved from where to where, the largest moves first.
 
     Args:
-        moves: One row a segment a year ago and `joined`; a column a segment now and `left`; the first column names
-            the row. Values are partners.
+        moves: One row a segment a year ago, then `joined`; a column a segment now, in the same order, then `left`; the
+            first column names the row. Values are partners.
 
     Returns:
         One row a move that somebody made: a_year_ago, now, partners.
@@ -27,9 +27,143 @@ def list_moves(moves: pd.DataFrame) -> pd.DataFrame:
                  B   A         1
     """
     ago = str(moves.columns[0])
-    long = moves.melt(id_vars=ago, var_name="now", value_name="partners").rename(columns={ago: "a_year_ago"})
-    moved = long[(long["a_year_ago"] != long["now"]) & (long["partners"] > 0)]
+    inner = moves[ago].ne("joined").sum()
+    counts = moves.drop(columns=ago).to_numpy(dtype="int64", copy=True)
+    counts[range(inner), range(inner)] = 0  # who stayed
+    long = moves.assign(**dict(zip(moves.columns[1:], counts.T, strict=True)))
+    long = long.melt(id_vars=ago, var_name="now", value_name="partners").rename(columns={ago: "a_year_ago"})
+    moved = long[long["partners"] > 0]
     return moved.sort_values("partners", ascending=False, kind="stable", ignore_index=True)
+
+
+def list_segments(profile: pd.DataFrame) -> pd.DataFrame:
+    """List what sets the segments apart, the largest first, the background last.
+
+    Args:
+        profile: One row a segment: segment (-1 is the background), name, n, share_of_revenue, coverage, differs.
+    """
+    columns = ["name", "differs", "n", "share_of_revenue", "coverage"]
+    return profile[columns].rename(columns={"name": "segment_name", "n": "partners"})
+
+
+def list_typical(profile: pd.DataFrame) -> pd.DataFrame:
+    """List the typical values of every segment.
+
+    Args:
+        profile: One row a segment: name, how large, known and stable it is, then typical values.
+    """
+    known = ["segment", "n", "share", "share_of_revenue", "revenue_coverage", "coverage", "stability", "differs"]
+    return profile.drop(columns=known, errors="ignore").rename(columns={"name": "segment_name"})
+
+
+def list_exemplars(exemplars: pd.DataFrame) -> pd.DataFrame:
+    """List the typical members of each segment in one row.
+
+    Args:
+        exemplars: One row a typical member, the most typical of each segment first: segment, segment_name, name.
+
+    Example:
+        >>> exemplars = pd.DataFrame({"segment": [0, 0], "segment_name": "Agents", "name": ["Blue", "Red"]})
+        >>> list_exemplars(exemplars).iloc[0].tolist()
+        ['Agents', 'Blue; Red']
+    """
+    groups = exemplars.groupby(["segment", "segment_name"])["name"]
+    return groups.agg("; ".join).reset_index("segment_name").reset_index(drop=True).rename(columns={"name": "typical"})
+
+
+def list_questions(questions: pd.DataFrame, *, regions: Iterable[Any]) -> pd.DataFrame:
+    """List whom to ask for what, one row a partner, the least certain first.
+
+    Args:
+        questions: Index partner_id, one row a question: name, segment_name, second, probability, field,
+            expected_gain (bits), region (its code).
+        regions: Regions with code and name.
+    """
+    asked = questions.assign(
+        ask=[
+            say("asked", field=say_name(field), gain=format_number(gain, digits=2))
+            for field, gain in zip(questions["field"], questions["expected_gain"], strict=True)
+        ]
+    )
+    groups = asked.groupby(level=0, sort=False)
+    listed = groups[["name", "segment_name", "probability", "second", "region"]].first()
+    listed["ask"] = groups["ask"].agg("; ".join)
+    listed = listed.assign(region=_name_regions(listed["region"], regions)).reset_index(drop=True)
+    return listed if len(set(listed["region"])) > 1 else listed.drop(columns="region")
+
+
+def list_criteria_segments(segments: pd.DataFrame, *, currency: str) -> pd.DataFrame:
+    """List the criteria segments, those with most revenue first; small ones are marked.
+
+    Args:
+        segments: One row a segment: segment, n, share, revenue, revenue_share, coverage, is_small.
+        currency: Currency of the revenue.
+    """
+    small = segments["segment"].where(~segments["is_small"], segments["segment"].map(lambda name: f"{name} [u]"))
+    listed = segments.assign(criteria_segment=small).sort_values(["revenue", "n"], ascending=False, kind="stable")
+    columns = ["criteria_segment", "n", "share", "revenue", "revenue_share", "coverage"]
+    names = {"n": "partners", "revenue": f"{say_name('revenue')}, {currency}", "coverage": "revenue_coverage"}
+    return listed[columns].rename(columns=names).reset_index(drop=True)
+
+
+def list_potential(potential: pd.DataFrame, *, currency: str) -> pd.DataFrame:
+    """List what typical partners of each type sold, are expected to sell and could reach, most headroom first.
+
+    Args:
+        potential: One row a partner type, medians with `_low` and `_high`: monetary_value_365d, forecast_value,
+            potential_value, headroom_value; n.
+        currency: Currency of all of them.
+    """
+    listed = potential.sort_values("headroom_value", ascending=False, kind="stable", ignore_index=True)
+    table = listed[["partner_type"]].assign(partners=listed["n"], sold=listed["monetary_value_365d"].map(format_number))
+    for kind in ("forecast", "potential", "headroom"):
+        ends = [listed[f"{kind}{end}"].map(format_number) for end in ("_value", "_low", "_high")]
+        table[kind] = [
+            say("with_range", value=value, lower=low, upper=high) if high != MISSING else value
+            for value, low, high in zip(*ends, strict=True)
+        ]
+    names = {name: f"{say_name(name)}, {currency}" for name in ("sold", "forecast", "potential", "headroom")}
+    return table.rename(columns=names)
+
+
+def list_lineage(lineage: pd.DataFrame) -> pd.DataFrame:
+    """List what became of the segments of a year ago: changes first, then what continued.
+
+    Args:
+        lineage: One row an event: event, old, new (names in words), n_old, n_new, kept (share of old members).
+    """
+    order = lineage["event"].eq("continued").sort_values(kind="stable").index
+    columns = {"event": "event", "old": "a_year_ago", "n_old": "partners_then", "new": "now", "n_new": "partners_now"}
+    listed = lineage.loc[order, [*columns, "kept"]].rename(columns=columns).reset_index(drop=True)
+    empty = {"a_year_ago": listed["a_year_ago"] == "", "now": listed["now"] == ""}
+    return listed.assign(
+        event=listed["event"].map(lambda event: say(f"events.{event}")),
+        **{name: listed[name].mask(missing, say("none")) for name, missing in empty.items()},
+    )
+
+
+def list_movers(partners: pd.DataFrame) -> pd.DataFrame:
+    """List who moved from where to where and what changed, those with most revenue first.
+
+    Args:
+        partners: One row a partner: name, moved_from (missing: did not move), moved_to, move_cause,
+            monetary_value_365d.
+    """
+    moved = partners[partners["move_cause"].notna()].sort_values("monetary_value_365d", ascending=False, kind="stable")
+    listed = moved[["name", "moved_from", "moved_to", "move_cause"]].reset_index(drop=True)
+    return listed.assign(move_cause=listed["move_cause"].map(lambda cause: say(f"causes.{cause}")))
+
+
+def list_drift(drift: pd.DataFrame) -> pd.DataFrame:
+    """List how far the segments of a year ago have gone, the farthest first.
+
+    Args:
+        drift: One row a segment: name, n_old, n_new, way, nearest, spread, unknown_old, unknown_new, stale.
+    """
+    columns = {"name": "segment_name", "n_old": "partners_then", "n_new": "partners_now", "way": "way_share"}
+    columns |= {name: name for name in ("nearest", "spread", "stale")}
+    listed = drift.sort_values("way", ascending=False, kind="stable", ignore_index=True)
+    return listed[list(columns)].rename(columns=columns)
 
 
 def list_factors(factors: pd.DataFrame) -> pd.DataFrame:

@@ -1,0 +1,93 @@
+"""The pieces of the segments' page: what is shown where there are segments, and what where there are none."""
+
+from types import SimpleNamespace
+
+import matplotlib as mpl
+import pandas as pd
+import pytest
+
+from partnerseg.params import Params
+from partnerseg.report import evidence
+from tests.report import frames as f
+
+FOUND = SimpleNamespace(found=True, reason="", statistic=5.9, null_95=2.0, shape="separate segments")
+NOT_FOUND = SimpleNamespace(
+    found=False, reason="35 partners are too few.", statistic=f.NAN, null_95=f.NAN, shape="one cloud"
+)
+REGIONS = [Params({"code": "north", "name": "North"}), Params({"code": "Київ", "name": "Київ"})]
+ONE = f.PROFILE.head(1).assign(stability=f.NAN)
+SURE = f.MEMBERS.assign(probability=1.0, segment=0, segment_before=pd.NA, move_cause=None)
+NOWHERE = f.YEAR_BEFORE.assign(why_not="Nobody was in the programme a year ago.")
+POINTS = f.POINTS.assign(name="p", probability=1.0)
+CRITERIA = {"by": ["partner_type", "engagement_level"], "currency": "EUR"}
+
+
+@pytest.fixture(autouse=True)
+def draw_nowhere():
+    mpl.use("agg")
+
+
+SHOWN = {
+    "structure": lambda: evidence.show_structure(FOUND, segments=2),
+    "map": lambda: evidence.show_segment_map(POINTS, f.SIZES, f.EXEMPLARS, evidence=FOUND),
+    "sizes": lambda: evidence.show_segment_sizes(f.PROFILE.head(2), f.PROFILE.head(2), region="all"),
+    "profile": lambda: evidence.show_profile(f.PROFILE),
+    "typical": lambda: evidence.show_typical(f.PROFILE),
+    "exemplars": lambda: evidence.show_exemplars(f.EXEMPLARS),
+    "stability": lambda: evidence.show_stability(f.PROFILE, assignment="Neighbors vote."),
+    "membership": lambda: evidence.show_membership(f.MEMBERS),
+    "questions": lambda: evidence.show_questions(f.QUESTIONS, regions=REGIONS),
+    "criteria": lambda: evidence.show_criteria_segments(f.CRITERIA_SEGMENTS, evidence=FOUND, **CRITERIA),
+    "criteria instead": lambda: evidence.show_criteria_instead(f.CRITERIA_SEGMENTS, evidence=NOT_FOUND, **CRITERIA),
+    "potential": lambda: evidence.show_potential(f.POTENTIAL, currency="EUR", level=0.9),
+    "lineage": lambda: evidence.show_lineage(f.LINEAGE, f.YEAR_BEFORE),
+    "movers": lambda: evidence.show_movers(f.MEMBERS, names={0: "New agents", 1: "Old resellers"}),
+    "drift": lambda: evidence.show_drift(f.DRIFT, f.YEAR_BEFORE),
+}
+LEFT_OUT = {
+    "sizes": lambda: evidence.show_segment_sizes(ONE, ONE, region="all"),
+    "profile": lambda: evidence.show_profile(ONE),
+    "typical": lambda: evidence.show_typical(ONE),
+    "exemplars": lambda: evidence.show_exemplars(f.EXEMPLARS.head(0)),
+    "stability": lambda: evidence.show_stability(ONE, assignment="There is one segment only."),
+    "membership": lambda: evidence.show_membership(SURE),
+    "questions": lambda: evidence.show_questions(f.QUESTIONS.head(0), regions=REGIONS),
+    "criteria": lambda: evidence.show_criteria_segments(f.CRITERIA_SEGMENTS, evidence=NOT_FOUND, **CRITERIA),
+    "criteria instead": lambda: evidence.show_criteria_instead(f.CRITERIA_SEGMENTS, evidence=FOUND, **CRITERIA),
+    "moves": lambda: evidence.show_moves(pd.DataFrame({"a_year_ago": []})),
+    "movers": lambda: evidence.show_movers(SURE, names={0: "All partners"}),
+    "drift": lambda: evidence.show_drift(f.DRIFT.head(0), NOWHERE),
+}
+SAID = {
+    "structure": (lambda: evidence.show_structure(NOT_FOUND, segments=1), "35 partners are too few"),
+    "map": (
+        lambda: evidence.show_segment_map(POINTS.assign(segment=0), f.SIZES, f.EXEMPLARS.head(0), evidence=NOT_FOUND),
+        "We do not see separate groups",
+    ),
+    "lineage": (lambda: evidence.show_lineage(f.LINEAGE.head(0), NOWHERE), "Nobody was in the programme a year ago"),
+    "potential": (
+        lambda: evidence.show_potential(f.POTENTIAL.tail(1), currency="EUR", level=0.9),
+        "We do not know what partners could reach",
+    ),
+}
+
+
+@pytest.mark.parametrize("piece", SHOWN)
+def test_every_piece_has_a_finding_and_a_measure_without_gaps(piece):
+    shown = SHOWN[piece]()
+    finding, measure = shown.text.split("\n")
+    assert finding.endswith(".")
+    assert measure
+    assert "{" not in shown.text
+    assert "nan" not in shown.text.split()
+
+
+@pytest.mark.parametrize("piece", LEFT_OUT)
+def test_what_needs_several_segments_or_a_year_before_is_left_out_without_them(piece):
+    assert LEFT_OUT[piece]() is None
+
+
+@pytest.mark.parametrize("piece", SAID)
+def test_what_cannot_be_told_is_said(piece):
+    show, words = SAID[piece]
+    assert words in show().text
