@@ -87,13 +87,11 @@ def test_online_retail_totals_are_the_published_ones(retail):
 
 
 def test_online_retail_shows_why_there_are_segments_and_invents_no_journey(retail):
-    edition, _ = retail
+    edition, models = retail
     # Who bought within the last year and who did not are far apart in all that a year's orders tell.
     page = read_text(edition / "all" / "02-segments.html")
     assert "separate segments" in page
-    profile = pd.read_parquet(edition / "profile.parquet")
-    segments = profile[profile["stability"].notna()]
-    assert len(segments) > 1
-    assert (segments["stability"] >= 0.6).all()
+    assert models.segmenter.n_segments_ > 1
+    assert (models.segmenter.stability_ >= 0.6).all()
     assert "no stage was recorded" in read_text(edition / "all" / "04-journey.html").lower()
     assert "We know nothing about" in read_text(edition / "all" / "01-data.html")

@@ -128,7 +128,8 @@ def find_mixture(landmarks: np.ndarray, min_share: float, seed: int) -> tuple[np
     """Find round segments with a Gaussian mixture whose components are joined unless a valley parts them.
 
     Components share their covariance; their number is that of the least BIC. Of more than ten coordinates the ten
-    principal directions are looked at. A component that is too small is joined too.
+    principal directions are looked at. A component that is too small is joined too. Where more than one component has
+    to be joined the segments are not what the mixture takes them for, and it is refused.
 
     Args:
         landmarks: Rows x coordinates, without gaps.
@@ -155,7 +156,7 @@ def find_mixture(landmarks: np.ndarray, min_share: float, seed: int) -> tuple[np
     mixture = tried[int(np.argmin([each.bic(main[rows]) for each in tried]))]
     joined = _join_components(mixture, main[rows], min_share)
     count = int(joined.max()) + 1
-    if count < 2:
+    if count < 2 or mixture.n_components > count + 1:
         return nothing
     homes = joined[mixture.predict(main)]
     parts = []
