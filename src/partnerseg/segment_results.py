@@ -28,6 +28,7 @@ _FIELDS = 3  # fields asked of each
 _TRIED = 30  # the least certain partners of each region among whom those are looked for
 _LEAST_GAIN = 0.01  # bits that an answer must settle
 _YEAR = 365  # days
+_AGING = ("tenure_days", "first_sale_days")  # they grow by a day a day for everybody: the calendar, no drift
 _COUNTED = ["n_old", "n_new", "stayed", "known", "kept", "inherited", "similarity", "by"]
 _ASK = ["partner_id", "name", "segment_name", "second", "probability", "field", "expected_gain", "region"]
 
@@ -112,6 +113,7 @@ def follow_partners(
     partners["move_cause"] = moves["cause"].reindex(features.index)
     used = [name for name in (models.params.segments.columns or before.columns) if name not in earlier.dropped_]
     quoted = {segment: say("quote", name=name) for segment, name in called.items()}
+    used = [name for name in used if name not in _AGING] or used
     drift = measure_drift(before[used], homes[0], features[used], homes[1], names=quoted)
     told = {"stale": drift.stale, "reason": drift.reason, "stability_index": drift.stability_index}
     segments = drift.segments.reset_index()
@@ -214,11 +216,7 @@ def list_exemplars(models: Models, features: pd.DataFrame, partners: pd.DataFram
     encoding = learn_encoding(features, list(models.params.segments.columns) or None)
     for code, own in partners.groupby("region"):
         coordinates = encoding.encode(features.loc[own.index])
-        found[str(code)] = {
-            int(segment): find_exemplars(coordinates, np.where(own["segment"] == segment, 0, -1), index=own.index)[0]
-            for segment in np.unique(own["segment"])
-            if segment >= 0
-        }
+        found[str(code)] = find_exemplars(coordinates, own["segment"].to_numpy(), index=own.index)
     rows = [
         {"region": code, "segment": segment, "segment_name": segmenter.names_[segment], "partner_id": partner_id}
         for code, exemplars in found.items()

@@ -1,11 +1,13 @@
 """Moves: ids that survive a refit, events, moves told only when sure, drift, a matrix in which nobody is lost."""
 
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from partnerseg.segment_results import follow_partners
 from partnerseg.segments.moves import (
     explain_moves,
     match_segments,
@@ -14,6 +16,7 @@ from partnerseg.segments.moves import (
     settle_segments,
     trace_lineage,
 )
+from partnerseg.segments.segmenter import PartnerSegmenter
 
 
 def series(values) -> pd.Series:
@@ -124,6 +127,49 @@ def test_members_overrule_profiles():
     swapped = place([1] * 30 + [0] * 30, rng)[0]
     matched = match_segments(old, 1 - old, old_features=features, new_features=swapped)
     assert matched["segment"].to_dict() == {0: 1, 1: 0}
+
+
+@pytest.mark.parametrize("heirs", [3, 2])
+def test_a_segment_whose_members_have_all_changed_goes_on_by_its_profile(heirs):
+    """Young partners (2) are anywhere a year later, others have their place; or what took it is something else (3)."""
+    rng = np.random.default_rng(0)
+    old_features, old = place([0] * 60 + [1] * 60 + [2] * 30, rng)
+    later = [0] * 60 + [1] * 60 + [0] * 14 + [1] * 14 + [heirs] * 2 + [heirs] * 40
+    new_features, new = place(later, rng)
+    features = {"old_features": old_features, "new_features": new_features}
+    # Number 9 of the refit has two of the 30 old ones of 2, and 40 who joined.
+    new = new.where(new != heirs, 9)
+    lineage = trace_lineage(old, new, **features)
+    told = [(row.event, row.old, row.new, row.by) for row in lineage.itertuples()][2:]
+    ids = match_segments(old, new, **features)["segment"].to_dict()
+    if heirs == 2:
+        assert told == [("continued", (2,), (9,), "profile")]
+        assert ids == {0: 0, 1: 1, 9: 2}
+    else:
+        assert [row[:3] for row in told] == [("died", (2,), ()), ("appeared", (), (9,))]
+        assert ids == {0: 0, 1: 1, 9: 3}
+    assert trace_lineage(old, new)["event"].tolist()[2:] == ["died", "appeared"]
+
+
+@pytest.mark.parametrize(("kept", "lives"), [(14, False), (49, False), (50, True), (90, True)])
+def test_a_segment_that_keeps_a_minority_of_its_members_does_not_continue(kept, lives):
+    # The others are background now, and the profile of those who stayed is the same.
+    features, old = place([0] * 100 + [1] * 100, np.random.default_rng(0))
+    new = series([0] * kept + [-1] * (100 - kept) + [1] * 100).set_axis(old.index)
+    both = {"old_features": features, "new_features": features}
+    for known in ({}, both):
+        lineage = trace_lineage(old, new, **known)
+        events = ["continued", "continued"] if lives else ["died", "continued", "appeared"]
+        assert lineage["event"].tolist() == events
+        assert match_segments(old, new, **known)["segment"].to_dict() == {0: 0 if lives else 2, 1: 1}
+
+
+def test_parts_of_a_split_are_told_as_long_as_they_keep_half_together():
+    old = series([0] * 100)
+    together = trace_lineage(old, series([0] * 30 + [1] * 25 + [-1] * 45))
+    assert together[["event", "old", "new"]].to_numpy().tolist() == [["split", (0,), (0, 1)]]
+    crumbs = trace_lineage(old, series([0] * 25 + [1] * 20 + [-1] * 55))
+    assert crumbs["event"].tolist() == ["died", "appeared", "appeared"]
 
 
 def test_one_date_without_features_is_refused():
@@ -396,3 +442,28 @@ def test_drift_refuses_what_cannot_be_compared():
     times = then.assign(orders=pd.Timestamp("2026-01-01"))
     with pytest.raises(ValueError, match="column 'orders' holds times"):
         measure_drift(times, old, times, old)
+
+
+def test_a_year_that_passes_for_everybody_does_not_make_a_model_stale():
+    """Two groups of 100 that differ in orders; a year later all are a year older, and nothing else has changed."""
+    rng = np.random.default_rng(0)
+    groups = np.repeat([0, 1], 100)
+    tables = []
+    for year in (0, 365):
+        frame = pd.DataFrame(rng.normal(size=(200, 4)) + 6 * groups[:, None], columns=list("abcd"))
+        age = 500 * groups + np.linspace(100, 500, 200)
+        frame = frame.assign(tenure_days=age + year, first_sale_days=age + year - 30)
+        tables.append(frame.set_index(pd.Index([f"P{row:03d}" for row in range(200)], name="partner_id")))
+    before, now = tables
+    fitted = [PartnerSegmenter(min_share=0.1, random_state=0).fit(table) for table in tables]
+    settings = SimpleNamespace(segments=SimpleNamespace(columns=[]))
+    models = SimpleNamespace(params=settings, segmenter_before=fitted[0], segmenter=fitted[1])
+    membership = fitted[1].predict_proba(now)
+    followed = follow_partners(models, before, now, membership)
+    assert not followed.year_before["stale"].item()
+    # They alone would have: the groups lie 500 days apart.
+    labels = pd.Series(groups, index=before.index)
+    assert measure_drift(before, labels, now, labels).stale
+    # A column of another kind still does.
+    other = now.assign(a=now["a"] + 8)
+    assert follow_partners(models, before, other, membership).year_before["stale"].item()

@@ -192,6 +192,40 @@ def test_a_trait_of_two_windows_is_told_once():
 
 
 @pytest.mark.parametrize(
+    ("language", "countries", "customers", "tickets"),
+    [
+        ("en", "one country", "many customers", "few tickets"),
+        ("uk", "одна країна", "багато клієнтів", "мало звернень"),
+        ("ru", "одна страна", "много клиентов", "мало обращений"),
+    ],
+)
+def test_a_name_does_not_contradict_itself(language, countries, customers, tickets):
+    rows = [
+        ("effective_countries_365d", "low", -2.0, "median", 1.2),
+        ("countries_365d", "high", 1.9, "median", 5.0),
+        ("customers_365d", "high", 1.2, "median", 80.0),
+        ("customers_90d", "low", -1.1, "median", 2.0),
+        ("new_customers_90d", "low", -1.0, "median", 0.0),
+        ("tickets_90d", "low", -0.9, "median", 0.0),
+    ]
+    # The same in two segments, so that the names tell all they can.
+    traits = make_traits(*[(segment, *row) for segment in (0, 1) for row in rows])
+    names = name_segments(traits, language)
+    nouns = load_words(language)["partners"].capitalize()
+    assert names[0] == f"{nouns}, {countries}, {customers}, {tickets} (1)"
+
+
+def test_levels_of_a_list_are_told_beside_each_other():
+    rows = [("channels", "email", 1.2, "share", 0.9), ("channels", "phone", 1.1, "share", 0.8)]
+    traits = make_traits(*[(0, *row) for row in rows], (1, "x", "low", -1.0, "median", 0.0))
+    assert name_segments(traits)[0] == "Partners, channels: email, channels: phone"
+
+
+def test_every_kindred_column_has_words():
+    assert set().union(*profiles.KINDRED) <= set(load_words("en")["columns"])
+
+
+@pytest.mark.parametrize(
     ("language", "first", "second"),
     [
         ("en", "Broker partners, high repair hours", "Partners"),
@@ -364,3 +398,9 @@ def test_exemplars_are_well_known_and_do_not_depend_on_order():
     # Known to be near beats known in one cell to be at the mean: an unknown cell costs the variance.
     partly = np.array([[0.0, np.nan], [0.1, 0.1], [2.0, 2.0], [-2.0, -2.0]])
     assert find_exemplars(partly, np.zeros(4, int), count=2)[0].tolist() == [1, 0]
+
+
+def test_a_segment_without_members_has_no_exemplars():
+    found = find_exemplars(np.array([[1.0], [0.0], [9.0]]), np.array([1, 1, 3]), index=["a", "b", "c"])
+    assert {segment: members.tolist() for segment, members in found.items()} == {0: [], 1: ["a", "b"], 2: [], 3: ["c"]}
+    assert find_exemplars(np.empty((0, 1)), np.array([], dtype=int)) == {}

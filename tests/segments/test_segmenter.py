@@ -95,6 +95,18 @@ def test_gaussian_cloud_has_one_segment():
     assert claimed <= 1
 
 
+def test_segments_are_shown_without_evidence_only_if_asked():
+    rng = np.random.default_rng(0)
+    cloud = rng.normal(size=(400, 3))
+    cloud[200:, 0] += 2.2  # no valley between
+    strict = PartnerSegmenter(random_state=0).fit(cloud)
+    shown = PartnerSegmenter(random_state=0, require_evidence=False).fit(cloud)
+    assert not strict.evidence_.found
+    assert strict.n_segments_ == 1
+    assert not shown.evidence_.found
+    assert shown.evidence_ == strict.evidence_
+
+
 def test_too_few_rows_are_one_segment_and_the_reason_names_both_numbers(planted):
     frame = planted[0].iloc[::7]
     segmenter = PartnerSegmenter(random_state=0).fit(frame)
@@ -191,8 +203,8 @@ def test_a_loaded_model_is_the_same_and_needs_no_map_maker(planted, fitted, tmp_
     assert sorted(path.name for path in (tmp_path / "segments").iterdir()) == [
         "profile.parquet",
         "segmenter.json",
-            "segmenter.npz",
-            "traits.parquet",
+        "segmenter.npz",
+        "traits.parquet",
     ]
     frame.to_parquet(tmp_path / "features.parquet")
     program = (

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 FEW = 5  # with fewer partners in common, members do not tell whether two segments are the same
+KEPT = 0.5  # share of its members that a segment must keep to live on (MONIC)
 NEAR = 0.5  # profiles nearer than this part of the way to the next segment are the same
 SURE = 0.95  # membership from which a partner settles in a segment
 LEAST_CHANCE = 1e-3  # memberships are read as at least this, so that a certain 0 does not decide alone
@@ -58,10 +59,13 @@ def match_segments(
     """Give the segments of a refit the ids of the old segments that they continue.
 
     Two segments are linked if more than half of either one's members, of those known at both dates, are in the other.
-    Of linked segments those pairs keep an id that share as many members as they can in all (Jaccard similarity,
+    An old segment lives on only if those that it is linked to keep at least half of these members in all (survival in
+    MONIC): what keeps 14% of a segment is another one, however pure. A segment that takes many others in has grown. Of
+    linked segments those pairs keep an id that share as many members as they can in all (Jaccard similarity,
     Hungarian method): the largest part of a split, the largest part of a merger. If fewer than five partners of two
-    segments are known at both dates, members tell nothing; with features, profiles then decide: two segments are
-    the same if they lie nearer to each other than half of the way to any other segment of their date.
+    segments are known at both dates, or neither shares half of its members with any segment (new partners have taken
+    the place of all), members tell nothing; with features, profiles then decide: two segments are the same if they lie
+    nearer to each other than half of the way to any other segment of their date.
 
     Args:
         old: Index partner_id: segment; negative numbers (background) and missing values are no segment.
@@ -444,11 +448,13 @@ def _link_segments(
     expected_new = np.maximum(known, n_new * len(both) / max(len(after), 1) / 2)
     linked = (2 * shared > expected_old) | (2 * shared > expected_new)
     linked |= ~few & (2 * shared > stayed[:, None]) & (2 * shared > known)
-    by_profile = np.zeros_like(few)
-    if old_features is not None and new_features is not None and few.any():
+    silent = few | ~(linked.any(axis=1)[:, None] | linked.any(axis=0))
+    linked &= ((shared * linked).sum(axis=1) >= KEPT * stayed)[:, None]
+    by_profile = np.zeros_like(silent)
+    if old_features is not None and new_features is not None and silent.any():
         near = _compare_profiles(old_features.reindex(before.index), new_features.reindex(after.index), before, after)
-        by_profile = few
-        similarity, linked = np.where(few, near, similarity), np.where(few, near > NEAR, linked)
+        by_profile = silent
+        similarity, linked = np.where(silent, near, similarity), np.where(silent, near > NEAR, linked)
     return _Links(olds, news, n_old, n_new, stayed, known, shared, similarity, linked, by_profile)
 
 

@@ -42,6 +42,19 @@ VIVID = {
     "effective_countries",
 }
 VIVID_FACTOR = 1.5
+# Columns whose words would repeat or contradict each other in one name; the strongest is told.
+KINDRED = (
+    {"countries", "effective_countries"},
+    {"customers", "new_customers"},
+    {"customers", "top_customer_share"},
+    {"trainings", "specialized_trainings"},
+    {"attendances", "event_touches"},
+    {"visits", "portal_touches"},
+    {"touches", "conversations"},
+    {"touches", "email_touches"},
+    {"touches", "phone_touches"},
+    {"tenure_days", "first_sale_days"},
+)
 # Largest typical value for which the word for little is literally true, and smallest for the word for much.
 CLAIMS = {
     "effective_countries": (1.5, 3.0),
@@ -139,10 +152,11 @@ def name_segments(traits: pd.DataFrame, language: str = "en") -> dict[int, str]:
     A name is a noun and two traits, as "Large integrators, steady, one country". The noun is the type and the size that
     more than half of the members have, where they are more frequent than elsewhere. The traits are the strongest from
     0.5 standard deviations up; what a manager can picture (industry, country, region, revenue, its growth and
-    steadiness, number of countries) counts half as much again, and what repeats a trait already told is passed over. A
-    level of a text is told only if more than half of the members have it. "One country", "growing" and the like are
-    said only where they are literally true of the segment's typical partner; otherwise it has "few countries" or
-    "more growth". Equal names get more traits and, as a last resort, a number.
+    steadiness, number of countries) counts half as much again. Passed over is what repeats a trait already told, and
+    another number of the same kind: "one country" and "many countries" never stand in one name. A level of a text is
+    told only if more than half of the members have it. "One country", "growing" and the like are said only where they
+    are literally true of the segment's typical partner; otherwise it has "few countries" or "more growth". Equal names
+    get more traits and, as a last resort, a number.
 
     Args:
         traits: What `find_traits` returned.
@@ -262,8 +276,8 @@ def find_exemplars(
         index: What to return of each row, such as its partner_id; its position if None.
 
     Returns:
-        Segment to its exemplars, the most typical first. With an index without repetitions they do not depend on the
-        order of rows.
+        Segment to its exemplars, the most typical first; a number without members has none. With an index without
+        repetitions they do not depend on the order of rows.
 
     Example:
         >>> coordinates = np.array([[0.0, 1.0], [0.1, 1.1], [0.1, np.nan], [0.3, 1.2], [5.0, 5.0]])
@@ -275,6 +289,9 @@ def find_exemplars(
     exemplars = {}
     for segment in range(int(labels.max(initial=-1)) + 1):
         rows = np.flatnonzero(labels == segment)
+        if not len(rows):
+            exemplars[segment] = ids[rows]
+            continue
         distances = _measure_distances(coordinates[rows])
         wanted = min(count, len(rows))
         near = distances <= np.partition(distances, wanted - 1)[wanted - 1]
@@ -419,15 +436,25 @@ def _say_noun(traits: list[dict[str, Any]], words: dict[str, Any], *, typical: b
 
 def _say_traits(traits: list[dict[str, Any]], words: dict[str, Any]) -> list[str]:
     """Return words for what sets the members apart besides size and type, in the order of telling."""
-    told = [
-        trait
-        for trait in _order_telling(traits)
-        if abs(trait["effect"]) >= STRONG
-        and pd.isna(trait["repeats"])
-        and (trait["measure"] != "share" or trait["inside"] > MOST)
-        and not _is_in_noun(trait, words)
-    ]
+    told: list[dict[str, Any]] = []
+    for trait in _order_telling(traits):
+        if (
+            abs(trait["effect"]) >= STRONG
+            and pd.isna(trait["repeats"])
+            and (trait["measure"] != "share" or trait["inside"] > MOST)
+            and not _is_in_noun(trait, words)
+            and not any(_are_kindred(trait, other) for other in told)
+        ):
+            told.append(trait)
     return list(dict.fromkeys(_say_trait(trait, words) for trait in told))
+
+
+def _are_kindred(trait: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Tell whether two traits say more or less of the same kind of thing; levels of texts and lists do not."""
+    if "share" in (trait["measure"], other["measure"]):
+        return False
+    stems = {_strip_window(trait["column"]), _strip_window(other["column"])}
+    return len(stems) == 1 or stems in KINDRED
 
 
 def _is_in_noun(trait: dict[str, Any], words: dict[str, Any]) -> bool:

@@ -50,6 +50,9 @@ class PartnerSegmenter(TransformerMixin, ClusterMixin, BaseEstimator):
         min_share: The smallest segment, as a share of all rows.
         n_neighbors: Neighbors that shape the map.
         columns: Columns that make the segments; all that vary if None or empty.
+        require_evidence: Whether segments are only looked for where the data hang together less than matched data
+            without segments do. If False they are shown wherever halves of the data agree on them, as a sketch to
+            look at; `evidence_` still says what it saw.
         random_state: Seed; the same seed gives the same segments, whatever the order of rows and columns.
 
     Attributes:
@@ -92,12 +95,14 @@ class PartnerSegmenter(TransformerMixin, ClusterMixin, BaseEstimator):
         min_share: float = 0.02,
         n_neighbors: int = 30,
         columns: Sequence[str] | None = None,
+        require_evidence: bool = True,
         random_state: int | np.random.RandomState | None = None,
     ):
         self.min_partners = min_partners
         self.min_share = min_share
         self.n_neighbors = n_neighbors
         self.columns = columns
+        self.require_evidence = require_evidence
         self.random_state = random_state
 
     def fit(self, X: pd.DataFrame | np.ndarray, y: object = None) -> "PartnerSegmenter":
@@ -125,11 +130,11 @@ class PartnerSegmenter(TransformerMixin, ClusterMixin, BaseEstimator):
         self.evidence_ = self._weigh(coordinates, len(frame), seed)
         homes, stability, self._places = np.zeros(len(order), dtype=int), np.empty(0), project(self._landmarks)
         self.method_, found = "There is one segment only.", None
-        if self.evidence_.found:
+        if self.evidence_.found or (not self.require_evidence and len(frame) >= self.min_partners):
             found = find_segments(self._landmarks, self.min_share, self.n_neighbors, seed)
             if len(found.stability) > 1:
                 homes, stability, self._places, self.method_ = found.homes, found.stability, found.places, found.reason
-            else:
+            elif self.evidence_.found:
                 self.evidence_ = replace(
                     self.evidence_,
                     found=False,
