@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from partnerseg.segments.encoding import FEW_VALUES, correct_correlation
 
@@ -91,6 +92,13 @@ class Discriminant:
         packed = packed[order]
         starts = np.r_[True, (packed[1:] != packed[:-1]).any(axis=1)]
         numbers = np.cumsum(starts) - 1
+        # Threads of the algebra library cost more than they gain on many small matrices.
+        with threadpool_limits(1, user_api="blas"):
+            yield from self._multiply_blocks(coordinates, known, order, numbers)
+
+    def _multiply_blocks(
+        self, coordinates: np.ndarray, known: np.ndarray, order: np.ndarray, numbers: np.ndarray
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
         most_rows = max(1, CELLS // max(1, self.centers.size))
         most_patterns = max(1, CELLS // max(1, self.covariance.size))
         diagonal = np.arange(len(self.covariance))
@@ -165,7 +173,7 @@ class Neighbors:
         return measure_blocks(coordinates, self.landmarks, count_votes)[:, 0] > 0.5
 
 
-def learn_discriminant(coordinates: np.ndarray, homes: np.ndarray) -> Discriminant:
+def learn_discriminant(coordinates: np.ndarray, homes: np.ndarray, *, scaled: bool = True) -> Discriminant:
     """Learn centers and covariance from the known cells of the members.
 
     The covariance is taken over the pairs of cells that are known and drawn toward its diagonal, the more the fewer
@@ -174,6 +182,7 @@ def learn_discriminant(coordinates: np.ndarray, homes: np.ndarray) -> Discrimina
     Args:
         coordinates: Rows x coordinates, NaN for unknown.
         homes: Segment of each row, -1 is background; every segment has members.
+        scaled: Whether `scales` are measured, which only the background needs; otherwise they are 1.
     """
     from scipy.stats import chi2
 
@@ -201,6 +210,8 @@ def learn_discriminant(coordinates: np.ndarray, homes: np.ndarray) -> Discrimina
     learned = Discriminant(
         centers, correlation * np.outer(spread, spread), np.bincount(home) / len(home), np.ones(count)
     )
+    if not scaled:
+        return learned
     squares, degrees = learned._measure_oddness(values, home)
     ratio = squares / chi2.median(np.maximum(degrees, 1))
     return replace(learned, scales=np.array([max(float(np.median(ratio[home == each])), 0.1) for each in range(count)]))
@@ -229,7 +240,9 @@ def agree_with_discriminant(coordinates: np.ndarray, homes: np.ndarray) -> float
         kept[tested] = -1
         if np.bincount(kept[kept >= 0], minlength=int(homes.max()) + 1).min() < 1:
             continue
-        agreed += int((assign(learn_discriminant(coordinates, kept), coordinates[tested]) == homes[tested]).sum())
+        agreed += int(
+            (assign(learn_discriminant(coordinates, kept, scaled=False), coordinates[tested]) == homes[tested]).sum()
+        )
     return agreed / max(len(inside), 1)
 
 

@@ -458,7 +458,7 @@ class PartnerSegmenter(TransformerMixin, ClusterMixin, BaseEstimator):
             kept[rows[tested]] = -1
             if np.bincount(kept[kept >= 0], minlength=self.n_segments_).min() == 0:
                 kept = homes
-            weighed[tested] = learn_discriminant(coordinates, kept).weigh(shown[tested])
+            weighed[tested] = learn_discriminant(coordinates, kept, scaled=False).weigh(shown[tested])
         return weighed
 
 
