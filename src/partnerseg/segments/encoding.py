@@ -138,9 +138,9 @@ def learn_encoding(frame: pd.DataFrame, columns: Sequence[str] | None = None) ->
         >>> [(column.name, column.kind, column.levels) for column in encoding.columns]
         [('channels', 'multi', ('email', 'phone')), ('size', 'number', ())]
         >>> encoding.encode(frame).round(2)
-        array([[ 0.25, -0.25, -1.22],
+        array([[ 0.25, -0.25, -0.61],
                [ 0.25,  0.5 ,  0.  ],
-               [-0.5 , -0.25,  1.22],
+               [-0.5 , -0.25,  0.61],
                [  nan,   nan,   nan]])
     """
     chosen = list(frame.columns) if columns is None or not len(columns) else list(columns)
