@@ -39,11 +39,11 @@ FORMAT = 2
 class PartnerSegmenter(TransformerMixin, ClusterMixin, BaseEstimator):
     """Find natural segments in mixed columns with missing values.
 
-    Columns become coordinates (`encoding`). Up to six are clustered by HDBSCAN as they are, more on a map that UMAP draws
-    from exact neighbors; what halves of the data do not keep apart is joined. Where the segments are round clouds and a
-    Gaussian mixture parts more of them, the mixture is taken (`discovery`). Segments are claimed only if the data part
-    more clearly than matched data without segments (`evidence_`); otherwise there is one segment, and the map is a plain
-    projection on the two main directions. Above 4,000 rows segments are found in a sample, the landmarks.
+    Columns become coordinates (`encoding`). Up to six are clustered by HDBSCAN as they are, more on a map that UMAP
+    draws from exact neighbors; what halves of the data do not keep apart is joined. Where the segments are round clouds
+    and a Gaussian mixture parts more of them, the mixture is taken (`discovery`). Segments are claimed only if the data
+    part more clearly than matched data without segments (`evidence_`); otherwise there is one segment, and the map is
+    a plain projection on the two main directions. Above 4,000 rows segments are found in a sample, the landmarks.
 
     Partners, also later ones, are assigned from whatever is known of them: by linear discriminant analysis where the
     segments are round clouds, which also tells who is background, otherwise by their nearest landmarks (`membership`).
@@ -186,9 +186,9 @@ class PartnerSegmenter(TransformerMixin, ClusterMixin, BaseEstimator):
         """Return how likely each partner belongs to each segment, from what is known of it.
 
         Where the segments are round clouds (`assignment_` is "discriminant") it is the likelihood of the known cells
-        under each segment; otherwise the 15 nearest landmarks (more when they tie), measured over the known cells, vote.
-        How sharply that is read was calibrated at fit on landmarks with and without gaps. The less is known, the flatter
-        it gets; a partner of whom nothing is known gets the shares of the segments. No membership is 0 or 1.
+        under each segment; otherwise the 15 nearest landmarks (more when they tie), measured over the known cells,
+        vote. How sharply that is read was calibrated at fit on landmarks with and without gaps. The less is known, the
+        flatter it gets; a partner of whom nothing is known gets the shares of the segments. No membership is 0 or 1.
 
         Args:
             X: One row a partner, the columns as at fit.
