@@ -1,5 +1,7 @@
 """Finds the dense places of the data and keeps apart what halves of the data keep apart."""
 
+import contextlib
+import functools
 import itertools
 import warnings
 from dataclasses import dataclass
@@ -231,6 +233,7 @@ def draw_map(landmarks: np.ndarray, n_neighbors: int, seed: int) -> np.ndarray:
         warnings.simplefilter("ignore")  # that a seed means one thread, and that such a map cannot place new rows
         import umap
 
+        _cache_compiled()
         drawer = umap.UMAP(
             n_neighbors=neighbors,
             n_epochs=500 if len(landmarks) < 1_000 else 200,
@@ -240,6 +243,16 @@ def draw_map(landmarks: np.ndarray, n_neighbors: int, seed: int) -> np.ndarray:
             precomputed_knn=(indices, distances),
         )
         return np.asarray(drawer.fit_transform(landmarks), dtype=np.float64)
+
+
+@functools.cache
+def _cache_compiled() -> None:
+    """Have UMAP's slowest functions compiled once on a machine instead of in every process, which takes 4 s."""
+    from umap.umap_ import compute_membership_strengths, smooth_knn_dist
+
+    with contextlib.suppress(RuntimeError):  # no folder can be written to
+        smooth_knn_dist.enable_caching()
+        compute_membership_strengths.enable_caching()
 
 
 def project(landmarks: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ RARE_SHARE = 0.01  # levels with a smaller share are treated as one
 NOMINAL_VARIANCE = 0.25  # a text column's say, where a number column has 1
 FEW_VALUES = 5  # a number of no more different values is treated likewise
 COPY = 0.999  # squared correlation from which a column only repeats another
-BLOCK = 65_536  # rows that are worked on at a time
+BLOCK = 16_384  # rows that are worked on at a time
 OTHER = "(other)"
 
 
@@ -209,10 +209,10 @@ def correlate_known(coordinates: np.ndarray) -> np.ndarray:
     Returns:
         Columns x columns, positive definite. Pairs known together in fewer than ten rows count as uncorrelated.
     """
-    counts = (~np.isnan(coordinates)).sum(axis=0)
-    center = np.nansum(coordinates, axis=0) / np.maximum(counts, 1)
-    starts = range(0, len(coordinates), BLOCK)
-    return correct_correlation(_correlate((coordinates[start : start + BLOCK] for start in starts), center))
+    blocks = [coordinates[start : start + BLOCK] for start in range(0, len(coordinates), BLOCK)]
+    counts = sum((~np.isnan(block)).sum(axis=0) for block in blocks)
+    center = sum(np.nansum(block, axis=0) for block in blocks) / np.maximum(counts, 1)
+    return correct_correlation(_correlate(blocks, center))
 
 
 def correct_correlation(matrix: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ ODD = 0.01  # who is as far out as one in a hundred members of its likeliest seg
 ROUNDS = 3  # of assigning landmarks and learning the segments anew from those that are typical
 VARIES = 0.1  # of the variance of a text or flag so much is within segments at least: none tells them apart for certain
 FOLDS = 5
-CELLS = 4_000_000  # numbers in a block of work
+CELLS = 1_000_000  # numbers in a block of work
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from partnerseg.segments.discovery import FEW, ROUND, Found, find_segments, number_by_size, project
-from partnerseg.segments.encoding import Encoding, correlate_known, fill_unknown, learn_encoding
+from partnerseg.segments.encoding import BLOCK, Encoding, correlate_known, fill_unknown, learn_encoding
 from partnerseg.segments.evidence import NOT_ROUND, Evidence, weigh_evidence
 from partnerseg.segments.membership import (
     Discriminant,
@@ -28,7 +28,6 @@ from partnerseg.segments.membership import (
 from partnerseg.segments.profiles import find_exemplars, find_traits, name_segments, profile_segments
 
 LANDMARKS = 4_000  # above this many rows segments are found in a sample, the others are placed by it
-BLOCK = 50_000  # rows that are encoded at a time
 ANCHORS = 5  # nearest landmarks that say where a partner lies on the map
 SHARPNESS = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)  # powers that are tried in calibration
 CALIBRATED_ROWS = 1_000
