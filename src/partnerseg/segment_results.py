@@ -198,7 +198,10 @@ def count_moves(partners: pd.DataFrame, followed: Following) -> pd.DataFrame:
 
 
 def shorten_profile(segmenter: Any) -> pd.DataFrame:
-    """One row a segment: how large, known and stable, what sets it apart, and the values that differ most."""
+    """One row a segment: how large, known and stable, what sets it apart, and the values that differ most.
+
+    `chance_stability` is the largest that data without segments reach, the same in every row.
+    """
     profile, traits = segmenter.profile_, segmenter.traits_
     columns = ["name", "n", "share", "share_of_revenue", "revenue_coverage", "coverage", "stability", "differs"]
     strength = traits[traits["repeats"].isna()]["effect"].abs().groupby(traits["column"]).max()
@@ -206,6 +209,8 @@ def shorten_profile(segmenter: Any) -> pd.DataFrame:
     words = [name for name in ("partner_type", "company_size") if name in profile]
     numbers = [name for name in telling if name not in words][:_TELLING]
     shown = profile[[*columns, *words, *numbers]]
+    if segmenter.n_segments_ > 1:
+        shown.insert(columns.index("stability") + 1, "chance_stability", segmenter.chance_stability().max())
     return shown.reset_index(names="segment")
 
 

@@ -118,6 +118,7 @@ PROFILE = pd.DataFrame(
         "revenue_coverage": [1.0, 0.9, 0.5],
         "coverage": [0.9, 0.8, 0.4],
         "stability": [0.7, 0.9, NAN],
+        "chance_stability": [0.5, 0.5, 0.5],
         "differs": ["new; often reply; few products; steady", "high revenue; many countries", ""],
         "partner_type": ["agent", "reseller", "agent"],
         "recency_days": [3.0, 40.0, 900.0],

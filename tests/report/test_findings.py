@@ -193,9 +193,11 @@ EXPECTED = [
     ),
     (
         lambda: findings.state_profile(
-            pd.DataFrame({"name": ["A", "B, far", "background"], "stability": [0.5, 0.9, f.NAN]})
+            pd.DataFrame(
+                {"name": ["A", "B, far", "background"], "stability": [0.5, 0.9, f.NAN], "chance_stability": 0.45}
+            )
         ),
-        "“B, far” can be relied on most (stability 0.9), “A” least (0.5).",
+        "“B, far” can be relied on most (stability 0.9), “A” least (0.5); data without segments reach 0.45.",
     ),
     (
         lambda: findings.state_changes([("trainings_365d", 1.0, 3.0), ("monetary_value_365d", 47110.0, 47140.0)]),

@@ -1,8 +1,10 @@
 """How segments are found: by density, or by a mixture where that is plainly right."""
 
 import numpy as np
+import pandas as pd
 from sklearn.metrics import adjusted_rand_score
 
+from partnerseg import PartnerSegmenter
 from partnerseg.segments.discovery import find_mixture, find_segments, number_by_size
 
 GRID = 6.0 * np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
@@ -31,6 +33,27 @@ def test_round_clouds_that_density_misses_are_found_by_a_mixture():
         assert len(found.stability) == 4
         assert adjusted_rand_score(truth, found.homes) > 0.95
         assert "Gaussian mixture" in found.reason
+
+
+def test_gaps_and_texts_do_not_blur_round_segments():
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        cloud, truth = draw_grid(600, 6, seed)
+        frame = pd.DataFrame(cloud, columns=[f"x{place}" for place in range(6)])
+        frame["kind"] = np.array(["agent", "reseller", "integrator"])[rng.integers(0, 3, 600)]
+        frame["place"] = np.array(["north", "south", "east", "west"])[rng.integers(0, 4, 600)]
+        segmenter = PartnerSegmenter(random_state=seed).fit(frame.mask(rng.random(frame.shape) < 0.1))
+        assert segmenter.n_segments_ == 4
+        assert adjusted_rand_score(truth, segmenter.predict(frame)) > 0.95
+
+
+def test_without_segments_stability_is_lower_than_with_them():
+    cloud, _ = draw_grid(500, 6, 0)
+    segmenter = PartnerSegmenter(random_state=0).fit(cloud)
+    by_chance = segmenter.chance_stability(3)
+    assert by_chance.between(0, 1).all() and len(by_chance) == 3
+    assert by_chance.max() < segmenter.stability_.min()
+    assert by_chance.equals(segmenter.chance_stability(3))
 
 
 def test_rings_are_found_by_density_and_refused_by_the_mixture():

@@ -93,17 +93,22 @@ def show_exemplars(exemplars: pd.DataFrame) -> Evidence | None:
     return _show_table("exemplars", listed, finding, data=exemplars, rows=len(listed))
 
 
-def show_stability(profile: pd.DataFrame, *, assignment: str) -> Evidence | None:
+def show_stability(profile: pd.DataFrame, *, method: str, assignment: str) -> Evidence | None:
     """Show how well each segment is found again; nothing where there is one only. See `findings.state_profile`.
 
     Args:
-        profile: One row a segment: segment, name, stability.
+        profile: One row a segment: segment, name, stability, chance_stability.
+        method: How segments were found and why so, a sentence.
         assignment: How partners are assigned and why, a sentence.
     """
     if profile["stability"].notna().sum() < 2:
         return None
-    drawn, data = figures.draw_stability(profile, least=RELIABLE), profile[["segment", "name", "stability"]]
-    return _show("stability", drawn, findings.state_profile(profile), data=data, least=RELIABLE, assignment=assignment)
+    drawn, data = (
+        figures.draw_stability(profile, least=RELIABLE),
+        profile[["segment", "name", "stability", "chance_stability"]],
+    )
+    finding = findings.state_profile(profile)
+    return _show("stability", drawn, finding, data=data, least=RELIABLE, method=method, assignment=assignment)
 
 
 def show_membership(partners: pd.DataFrame) -> Evidence | None:

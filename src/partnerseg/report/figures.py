@@ -267,7 +267,8 @@ def draw_stability(profile: pd.DataFrame, *, least: float) -> "Axes":
     """Draw how well every segment is found again in halves of the data, against the least that is needed.
 
     Args:
-        profile: One row a segment: segment (-1 is the background), name, stability (0 to 1; missing for one segment).
+        profile: One row a segment: segment (-1 is the background), name, stability (0 to 1; missing for one segment),
+            chance_stability (what data without segments reach).
         least: Stability under which nothing is published as a segment.
     """
     known = profile.dropna(subset=["stability"]).sort_values("stability", kind="stable")
@@ -277,6 +278,7 @@ def draw_stability(profile: pd.DataFrame, *, least: float) -> "Axes":
     texts = [format_number(value, digits=2) for value in known["stability"]]
     axes = _draw_bars(labels, known["stability"], texts, label=say("figures.least_stability", value=least))
     axes.axvline(least, color=WARNING, linewidth=1.5)
+    axes.axvline(known["chance_stability"].iloc[0], color=WARNING, linewidth=1.5, linestyle=":")
     axes.set_xlim(0, 1)
     return axes
 

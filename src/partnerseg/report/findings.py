@@ -282,7 +282,7 @@ def state_profile(profile: pd.DataFrame) -> str:
     """State which segment can be relied on most and which least.
 
     Args:
-        profile: One row a segment: name, n, stability (0 to 1; missing for the background).
+        profile: One row a segment: name, n, stability (0 to 1; missing for the background), chance_stability.
     """
     known = profile.dropna(subset=["stability"]).sort_values("stability", ascending=False, kind="stable")
     if len(known) < 2:
@@ -294,6 +294,7 @@ def state_profile(profile: pd.DataFrame) -> str:
         most_stability=format_number(most["stability"]),
         least=_quote(least["name"]),
         least_stability=format_number(least["stability"]),
+        chance=format_number(least["chance_stability"]),
     )
 
 

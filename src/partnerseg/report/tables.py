@@ -52,7 +52,17 @@ def list_typical(profile: pd.DataFrame) -> pd.DataFrame:
     Args:
         profile: One row a segment: name, how large, known and stable it is, then typical values.
     """
-    known = ["segment", "n", "share", "share_of_revenue", "revenue_coverage", "coverage", "stability", "differs"]
+    known = [
+        "segment",
+        "n",
+        "share",
+        "share_of_revenue",
+        "revenue_coverage",
+        "coverage",
+        "stability",
+        "chance_stability",
+        "differs",
+    ]
     return profile.drop(columns=known, errors="ignore").rename(columns={"name": "segment_name"})
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from partnerseg.segments.encoding import mark_coarse
 from partnerseg.segments.evidence import SHALLOW, find_valley
 from partnerseg.segments.membership import Neighbors, agree_with_discriminant, assign
 
@@ -47,29 +48,36 @@ class Found:
     reason: str
 
 
-def find_segments(landmarks: np.ndarray, min_share: float, n_neighbors: int, seed: int) -> Found:
+def find_segments(
+    landmarks: np.ndarray, min_share: float, n_neighbors: int, seed: int, known: np.ndarray | None = None
+) -> Found:
     """Find segments by density, and by a Gaussian mixture where that is plainly right.
 
     Density finds segments of every shape. Where its segments are round clouds, or it finds none, and a Gaussian mixture
-    parts the landmarks into more, the mixture is taken: round segments that lie close are hard to see by density.
+    of the numbers parts the landmarks plainly, the mixture is taken: on a map round segments that lie close run
+    together, and one with a thin place falls apart.
 
     Args:
         landmarks: Rows x coordinates, without gaps.
         min_share: The smallest segment, as a share of the rows.
         n_neighbors: Neighbors that shape the map.
         seed: Seed.
+        known: Which cells were known before gaps were filled; None if all.
     """
     homes, stability, places = find_dense(landmarks, min_share, n_neighbors, seed)
     way = "HDBSCAN on the coordinates" if landmarks.shape[1] <= FEW else "HDBSCAN on a UMAP map"
     count = len(stability)
     kind, reason = "density", f"The segments are dense places, found with {way}."
     if count < 2 or agree_with_discriminant(landmarks, homes) >= ROUND:
-        mixed, reached = find_mixture(landmarks, min_share, seed)
-        if len(reached) > count:
+        known = np.ones(landmarks.shape, dtype=bool) if known is None else known
+        numbers = ~mark_coarse(np.where(known, landmarks, np.nan))
+        gaps = (~known[:, numbers]).sum(axis=1)
+        mixed, reached = find_mixture(landmarks[:, numbers], min_share, seed, gaps <= np.median(gaps))
+        if len(reached) > 1:
             homes, stability, kind = mixed, reached, "mixture"
             reason = (
                 f"The segments are round clouds, found with a Gaussian mixture, which parts {len(reached)} of them; "
-                f"{way} {f'parts {count} only' if count else 'parts none'}."
+                f"{way} parts {count or 'none'}."
             )
     return Found(homes, stability, places, kind, reason)
 
@@ -100,15 +108,7 @@ def find_dense(
     drawn = places if landmarks.shape[1] > FEW else project(landmarks)
     if homes.max() < 1:
         return homes, np.empty(0), drawn
-    parts = []
-    for _ in range(UNMAPPED_HALVINGS if landmarks.shape[1] <= FEW else HALVINGS):
-        rows = rng.permutation(len(landmarks))[:HALVED_ROWS]
-        whole = _place(landmarks, homes, landmarks[rows])
-        size = max(len(rows) // 2, min(LEAST_ROWS, len(rows) * 4 // 5))
-        for half in (np.sort(rows[:size]), np.sort(rows[-size:])):
-            found = _find_dense(draw_map(landmarks[half], n_neighbors, seed), share)
-            part = _place(landmarks[half], found, landmarks[rows]) if found.max() > 0 else np.zeros(len(rows), int)
-            parts.append(np.eye(homes.max() + 1)[whole].T @ np.eye(part.max() + 1)[part])
+    parts = _compare_halves(landmarks, homes, share, n_neighbors, seed, rng)
     joined = np.arange(homes.max() + 1)
     while True:
         stability, mixed = measure_stability(parts)
@@ -126,7 +126,45 @@ def find_dense(
     return numbers[homes], stability[np.argsort(numbers[:-1])], drawn
 
 
-def find_mixture(landmarks: np.ndarray, min_share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def find_chance_stability(landmarks: np.ndarray, min_share: float, n_neighbors: int, seed: int) -> float:
+    """Return the stability of the most stable dense place of data without segments, before any is joined.
+
+    Args:
+        landmarks: Rows x coordinates without segments, as `evidence.draw_matched` makes them.
+        min_share: The smallest segment, as a share of the rows.
+        n_neighbors: Neighbors that shape the map.
+        seed: Seed.
+
+    Returns:
+        0-1; 0 where nothing is parted.
+    """
+    share = max(min_share, 10 / len(landmarks))
+    homes = _find_dense(draw_map(landmarks, n_neighbors, seed), share)
+    if homes.max() < 1:
+        return 0.0
+    parts = _compare_halves(landmarks, homes, share, n_neighbors, seed, np.random.default_rng(seed))
+    return float(measure_stability(parts)[0].max())
+
+
+def _compare_halves(
+    landmarks: np.ndarray, homes: np.ndarray, share: float, n_neighbors: int, seed: int, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """Cluster halves of the rows and return for each the members that segments share with its own (rows x columns)."""
+    parts = []
+    for _ in range(UNMAPPED_HALVINGS if landmarks.shape[1] <= FEW else HALVINGS):
+        rows = rng.permutation(len(landmarks))[:HALVED_ROWS]
+        whole = _place(landmarks, homes, landmarks[rows])
+        size = max(len(rows) // 2, min(LEAST_ROWS, len(rows) * 4 // 5))
+        for half in (np.sort(rows[:size]), np.sort(rows[-size:])):
+            found = _find_dense(draw_map(landmarks[half], n_neighbors, seed), share)
+            part = _place(landmarks[half], found, landmarks[rows]) if found.max() > 0 else np.zeros(len(rows), int)
+            parts.append(np.eye(homes.max() + 1)[whole].T @ np.eye(part.max() + 1)[part])
+    return parts
+
+
+def find_mixture(
+    landmarks: np.ndarray, min_share: float, seed: int, clear: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Find round segments with a Gaussian mixture whose components are joined unless a valley parts them.
 
     Components share their covariance; their number is that of the least BIC. Of more than ten coordinates the ten
@@ -137,6 +175,7 @@ def find_mixture(landmarks: np.ndarray, min_share: float, seed: int) -> tuple[np
         landmarks: Rows x coordinates, without gaps.
         min_share: The smallest segment, as a share of the rows.
         seed: Seed.
+        clear: The rows that the mixture is fitted to, marked: filled gaps make clouds of their own. None if all.
 
     Returns:
         Segment of each landmark, numbered by size, and the stability of each (as in `find_segments`); all 0 and empty
@@ -148,13 +187,16 @@ def find_mixture(landmarks: np.ndarray, min_share: float, seed: int) -> tuple[np
     """
     nothing = np.zeros(len(landmarks), dtype=int), np.empty(0)
     rng = np.random.default_rng(seed)
-    rows = rng.permutation(len(landmarks))[:HALVED_ROWS]
-    centered = landmarks - landmarks[rows].mean(axis=0)
-    main = centered
+    rows = rng.permutation(len(landmarks) if clear is None else np.flatnonzero(clear))[:HALVED_ROWS]
+    if not landmarks.shape[1] or len(rows) < 20:
+        return nothing
+    main = centered = landmarks - landmarks[rows].mean(axis=0)
     if main.shape[1] > DIRECTIONS:
         main = centered @ np.linalg.eigh(centered[rows].T @ centered[rows])[1][:, ::-1][:, :DIRECTIONS]
     telling = np.array([find_valley(column)[1] < SHALLOW for column in main[rows].T])
-    tried = [_fit_mixture(main[rows], count, telling, seed) for count in range(1, MOST_COMPONENTS + 1)]
+    tried = [
+        _fit_mixture(main[rows], count, telling, seed) for count in range(1, min(MOST_COMPONENTS, len(rows) // 5) + 1)
+    ]
     mixture = tried[int(np.argmin([each.bic(main[rows]) for each in tried]))]
     joined = _join_components(mixture, main[rows], min_share)
     count = int(joined.max()) + 1

@@ -215,6 +215,11 @@ def correlate_known(coordinates: np.ndarray) -> np.ndarray:
     return correct_correlation(_correlate(blocks, center))
 
 
+def mark_coarse(coordinates: np.ndarray) -> np.ndarray:
+    """Mark the columns of at most five different known values: texts, flags and grades rather than numbers."""
+    return np.array([len(np.unique(column[~np.isnan(column)])) <= FEW_VALUES for column in coordinates.T], dtype=bool)
+
+
 def correct_correlation(matrix: np.ndarray) -> np.ndarray:
     """Return the matrix with eigenvalues of at least 0.001 and a diagonal of ones: a proper correlation matrix."""
     values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)

@@ -1,6 +1,6 @@
 """Says whether the data hold separate segments at all, against matched data that hold none."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,12 +104,10 @@ def weigh_evidence(
     rng = np.random.default_rng(random_state)
     if len(coordinates) > ROWS:
         coordinates = coordinates[np.sort(rng.choice(len(coordinates), ROWS, replace=False))]
-    owners = np.arange(coordinates.shape[1]) if owners is None else owners
-    blocks = [block for owner in np.unique(owners) if _varies(coordinates[:, block := np.flatnonzero(owners == owner)])]
+    blocks = _list_blocks(coordinates, owners)
     if not blocks:
         return Evidence(False, "No column varies enough to look for segments.")
-    coordinates = coordinates[:, np.concatenate(blocks)]
-    table = _Table(coordinates, [len(block) for block in blocks])
+    table = _Table(coordinates[:, np.concatenate(blocks)], [len(block) for block in blocks])
     null = _Null(table, rng)
     data = table.expand(null.filled)
     seen, separating = _measure_separation(data, _measure_valley), _measure_separation(data, _measure_matched_valley)
@@ -137,6 +135,36 @@ def weigh_evidence(
         "draws)."
     )
     return Evidence(shape == SEPARATE, reason, statistic, null_95, pvalue, shape)
+
+
+def draw_matched(
+    coordinates: np.ndarray, *, random_state: int, owners: np.ndarray | None = None, draws: int
+) -> Iterator[np.ndarray]:
+    """Draw the matched data without segments that `weigh_evidence` compares with.
+
+    Args:
+        coordinates: As in `weigh_evidence`.
+        random_state: Seed.
+        owners: As in `weigh_evidence`.
+        draws: Number of data sets.
+
+    Yields:
+        Rows x coordinates that vary, without gaps; nothing where no column varies.
+    """
+    rng = np.random.default_rng(random_state)
+    blocks = _list_blocks(coordinates, owners)
+    if not blocks:
+        return
+    table = _Table(coordinates[:, np.concatenate(blocks)], [len(block) for block in blocks])
+    null = _Null(table, rng)
+    for _ in range(draws):
+        yield table.expand(null.fill(null.draw(len(coordinates), rng)))
+
+
+def _list_blocks(coordinates: np.ndarray, owners: np.ndarray | None) -> list[np.ndarray]:
+    """Return the coordinates of each column that varies."""
+    owners = np.arange(coordinates.shape[1]) if owners is None else owners
+    return [block for owner in np.unique(owners) if _varies(coordinates[:, block := np.flatnonzero(owners == owner)])]
 
 
 def _varies(block: np.ndarray) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from partnerseg.segments.encoding import FEW_VALUES, correct_correlation
+from partnerseg.segments.encoding import correct_correlation, mark_coarse
 
 VOTERS = 15  # nearest landmarks that say where a partner belongs
 ODD = 0.01  # who is as far out as one in a hundred members of its likeliest segment is background
@@ -200,8 +200,7 @@ def learn_discriminant(coordinates: np.ndarray, homes: np.ndarray, *, scaled: bo
     pairs = np.maximum(known.T @ known, 1.0)
     covariance = left.T @ left / pairs
     whole = (np.where(known > 0, values - overall, 0.0) ** 2).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-    coarse = [len(np.unique(column[~np.isnan(column)])) <= FEW_VALUES for column in values.T]
-    spread = np.sqrt(np.maximum(np.diag(covariance), VARIES * whole * coarse + 1e-6))
+    spread = np.sqrt(np.maximum(np.diag(covariance), VARIES * whole * mark_coarse(values) + 1e-6))
     correlation = correct_correlation(
         covariance / np.outer(spread, spread) * (1 - np.eye(len(spread))) + np.eye(len(spread))
     )

@@ -12,9 +12,17 @@ from sklearn.base import BaseEstimator, ClusterMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from partnerseg.segments.discovery import FEW, ROUND, Found, find_segments, number_by_size, project
+from partnerseg.segments.discovery import (
+    FEW,
+    ROUND,
+    Found,
+    find_chance_stability,
+    find_segments,
+    number_by_size,
+    project,
+)
 from partnerseg.segments.encoding import BLOCK, Encoding, correlate_known, fill_unknown, learn_encoding
-from partnerseg.segments.evidence import NOT_ROUND, Evidence, weigh_evidence
+from partnerseg.segments.evidence import NOT_ROUND, Evidence, draw_matched, weigh_evidence
 from partnerseg.segments.membership import (
     Discriminant,
     Neighbors,
@@ -31,6 +39,7 @@ LANDMARKS = 4_000  # above this many rows segments are found in a sample, the ot
 ANCHORS = 5  # nearest landmarks that say where a partner lies on the map
 SHARPNESS = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)  # powers that are tried in calibration
 CALIBRATED_ROWS = 1_000
+NULL_ROWS = 600  # of matched data without segments
 DOUBT = 0.001  # chance that a partner is not what its data say: no membership is 0 or 1
 FORMAT = 2
 
@@ -133,7 +142,7 @@ class PartnerSegmenter(TransformerMixin, ClusterMixin, BaseEstimator):
         homes, stability, self._places = np.zeros(len(order), dtype=int), np.empty(0), project(self._landmarks)
         self.method_, found = "There is one segment only.", None
         if self.evidence_.found or (not self.require_evidence and len(frame) >= self.min_partners):
-            found = find_segments(self._landmarks, self.min_share, self.n_neighbors, seed)
+            found = find_segments(self._landmarks, self.min_share, self.n_neighbors, seed, self._known)
             if len(found.stability) > 1:
                 homes, stability, self._places, self.method_ = found.homes, found.stability, found.places, found.reason
             elif self.evidence_.found:
@@ -266,6 +275,24 @@ class PartnerSegmenter(TransformerMixin, ClusterMixin, BaseEstimator):
             gains[column.name] = max(float(_measure_entropy(membership) - after), 0.0)
         ranked = pd.Series(gains, dtype=np.float64, name="expected_gain").rename_axis("field")
         return ranked.sort_values(ascending=False, kind="stable")
+
+    def chance_stability(self, draws: int = 5) -> pd.Series:
+        """Measure what stability data without segments reach in the same search.
+
+        Matched data without segments (see `evidence_`) of up to 600 rows are mapped and clustered in the same way;
+        counted is the most stable of the dense places, before any is joined. Segments should be far above.
+
+        Args:
+            draws: Number of matched data sets, each takes about a second.
+
+        Returns:
+            Stability 0-1 of each draw, 0 where nothing was parted; empty where no column varies.
+        """
+        check_is_fitted(self)
+        coordinates = np.where(self._known, self._landmarks, np.nan)[:NULL_ROWS]
+        matched = draw_matched(coordinates, random_state=0, owners=self._encoding.owners, draws=draws)
+        reached = [find_chance_stability(drawn, self.min_share, self.n_neighbors, 0) for drawn in matched]
+        return pd.Series(reached, index=pd.RangeIndex(len(reached), name="draw"), name="stability", dtype=np.float64)
 
     def save(self, directory: str | Path) -> None:
         """Write the fitted segmenter into a folder: JSON, npz and Parquet, nothing that runs when it is read."""
