@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from partnerseg.segments.encoding import mark_coarse
 from partnerseg.segments.evidence import SHALLOW, find_valley
@@ -24,6 +25,7 @@ HALVED_ROWS = 2_000
 LEAST_ROWS = 200  # of a half, up to four fifths of all
 MOST_COMPONENTS = 12
 PARTED = 0.5  # components are joined unless the density between them falls to this share of the lower one
+STARTS = 5  # of k-means before a mixture is fitted
 DIRECTIONS = 10  # principal directions that a mixture is fitted in
 ROUND = 0.9  # share of members that a discriminant returns to their segments if these are round clouds
 STABLE = 0.6  # stability that every segment must reach (Hennig 2007)
@@ -72,7 +74,8 @@ def find_segments(
         known = np.ones(landmarks.shape, dtype=bool) if known is None else known
         numbers = ~mark_coarse(np.where(known, landmarks, np.nan))
         gaps = (~known[:, numbers]).sum(axis=1)
-        mixed, reached = find_mixture(landmarks[:, numbers], min_share, seed, gaps <= np.median(gaps))
+        with threadpool_limits(1):  # many small fits: threads cost more than they gain
+            mixed, reached = find_mixture(landmarks[:, numbers], min_share, seed, gaps <= np.median(gaps), homes)
         if len(reached) > 1:
             homes, stability, kind = mixed, reached, "mixture"
             reason = (
@@ -163,7 +166,11 @@ def _compare_halves(
 
 
 def find_mixture(
-    landmarks: np.ndarray, min_share: float, seed: int, clear: np.ndarray | None = None
+    landmarks: np.ndarray,
+    min_share: float,
+    seed: int,
+    clear: np.ndarray | None = None,
+    start: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find round segments with a Gaussian mixture whose components are joined unless a valley parts them.
 
@@ -176,6 +183,7 @@ def find_mixture(
         min_share: The smallest segment, as a share of the rows.
         seed: Seed.
         clear: The rows that the mixture is fitted to, marked: filled gaps make clouds of their own. None if all.
+        start: Segments that are tried as a start too, -1 is background; None if there are none.
 
     Returns:
         Segment of each landmark, numbered by size, and the stability of each (as in `find_segments`); all 0 and empty
@@ -197,6 +205,8 @@ def find_mixture(
     tried = [
         _fit_mixture(main[rows], count, telling, seed) for count in range(1, min(MOST_COMPONENTS, len(rows) // 5) + 1)
     ]
+    if start is not None and np.bincount(start[rows] + 1, minlength=2)[1:].min() > 0 and start.max() > 0:
+        tried.append(_fit_mixture(main[rows], int(start.max()) + 1, telling, seed, start[rows]))
     mixture = tried[int(np.argmin([each.bic(main[rows]) for each in tried]))]
     joined = _join_components(mixture, main[rows], min_share)
     count = int(joined.max()) + 1
@@ -217,22 +227,29 @@ def find_mixture(
     return numbers[homes], stability[np.argsort(numbers[:-1])]
 
 
-def _fit_mixture(rows: np.ndarray, count: int, telling: np.ndarray, seed: int) -> "GaussianMixture":
-    """Fit a mixture from k-means in all directions and from k-means in those with a valley; return the likelier."""
+def _fit_mixture(
+    rows: np.ndarray, count: int, telling: np.ndarray, seed: int, homes: np.ndarray | None = None
+) -> "GaussianMixture":
+    """Fit a mixture from homes, or from k-means in all directions and in those with a valley; return the likelier."""
     from sklearn.cluster import KMeans
     from sklearn.mixture import GaussianMixture
 
+    starts = [homes]
+    if homes is None:
+        chosen = [np.ones(rows.shape[1], dtype=bool), *([telling] if telling.any() and not telling.all() else [])]
+        starts = [KMeans(count, n_init=STARTS, random_state=seed).fit_predict(rows[:, each]) for each in chosen]
     fitted = []
-    for chosen in [np.ones(rows.shape[1], dtype=bool), *([telling] if telling.any() and not telling.all() else [])]:
-        start = KMeans(count, n_init=3, random_state=seed).fit_predict(rows[:, chosen])
-        members = np.eye(count)[start]
+    for start in starts:
+        members = (start[:, None] == np.arange(count)).astype(np.float64)
+        inside = start >= 0
         means = members.T @ rows / members.sum(axis=0)[:, None]
-        within = (rows - means[start]).T @ (rows - means[start]) / len(rows) + 1e-4 * np.eye(rows.shape[1])
+        left = rows[inside] - means[start[inside]]
+        within = left.T @ left / len(left) + 1e-4 * np.eye(rows.shape[1])
         mixture = GaussianMixture(
             count,
             covariance_type="tied",
             reg_covar=1e-4,
-            weights_init=members.mean(axis=0),
+            weights_init=members[inside].mean(axis=0),
             means_init=means,
             precisions_init=np.linalg.inv(within),
             init_params="random_from_data",
