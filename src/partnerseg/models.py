@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from partnerseg.rating.rating import PartnerRating
     from partnerseg.segments.segmenter import PartnerSegmenter
 
+MONTHS = 24  # so far back ratings are looked at
+
 
 @dataclass(frozen=True)
 class Models:
@@ -73,6 +75,11 @@ class Models:
         return {day: features[days == day].droplevel("as_of") for day in list_dates(self.params)}
 
     @cached_property
+    def history(self) -> pd.DataFrame:
+        """What the rating looks at, month by month: index (as_of, partner_id), earliest date first."""
+        return pd.read_parquet(self.directory / "history.parquet")
+
+    @cached_property
     def segmenter(self) -> "PartnerSegmenter":
         """The fitted segmenter."""
         from partnerseg.segments.segmenter import PartnerSegmenter
@@ -110,6 +117,17 @@ class Models:
     def summaries(self) -> pd.DataFrame:
         """One row a region, and one for `all`: the measures that the index compares."""
         return pd.read_parquet(self.directory / "results" / "summaries.parquet")
+
+
+def list_history(params: Params) -> list[str]:
+    """Return the dates at which ratings are looked back on: each month of two years, earliest first.
+
+    Example:
+        >>> list_history(Params({"programme": {"as_of": "2026-06-30"}}))[-3:]
+        ['2026-04-30', '2026-05-30', '2026-06-30']
+    """
+    as_of = pd.Timestamp(params.programme.as_of)
+    return [(as_of - pd.DateOffset(months=months)).strftime("%Y-%m-%d") for months in range(MONTHS, -1, -1)]
 
 
 def list_dates(params: Params) -> list[str]:

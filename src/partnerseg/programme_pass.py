@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from partnerseg.models import Models, list_dates
+from partnerseg.models import Models, list_dates, list_history
 from partnerseg.params import Params
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 PACKAGES = ("numpy", "pandas", "pyarrow", "scikit-learn", "scipy", "umap-learn", "hdbscan", "duckdb", "ibis-framework")
 FROZEN = "PARTNERSEG_FROZEN"  # set in the environment of a region's pages: models are loaded, never fitted
+# What is told of partners at every month beside what their rating is made of.
+TOLD = ("partner_type", "region", "company_size", "language", "tenure_days", "recency_days", "monetary_value_365d")
 _LATER = ("batch", "cli", "edition", "execution", "pages")  # modules that only use the models
 _DISPLAY = ("region", "region_name", "regions", "report", "batch", "directory", "sources")
 
@@ -100,6 +102,16 @@ def _build_features(params: Params, directory: Path, target: Path) -> None:
     features.to_parquet(target)
 
 
+def _build_history(params: Params, directory: Path, target: Path) -> None:
+    """Build what the rating looks at for every month; other features of these dates have no reader."""
+    from partnerseg.features.build import build_features
+    from partnerseg.programme.sources import open_programme
+
+    features = build_features(open_programme(params), as_of=list_history(params))
+    used = {name for row in params.rating.factors for name in row.features} | set(TOLD)
+    features[[name for name in features if name in used]].to_parquet(target)
+
+
 def _fit_segmenter(params: Params, directory: Path, target: Path) -> None:
     _find_segments(params, Models(params, directory).features[params.programme.as_of], target)
 
@@ -159,6 +171,7 @@ def _apply_models(params: Params, directory: Path, target: Path) -> None:
 
 STEPS: dict[str, Callable[[Params, Path, Path], None]] = {
     "features.parquet": _build_features,
+    "history.parquet": _build_history,
     "segmenter": _fit_segmenter,
     "segmenter_before": _fit_segmenter_before,
     "rating.json": _fit_rating,

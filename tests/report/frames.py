@@ -217,3 +217,70 @@ DRIFT = pd.DataFrame(
         "stale": [False, False],
     }
 )
+PROOF = pd.DataFrame(
+    {
+        "outcome": ["next_revenue", "next_revenue", "next_revenue", "retained"],
+        "predictor": ["rating", "monetary_value_365d", "recency_days", "rating"],
+        "n": [900, 900, 900, 900],
+        "value": [0.61, 0.84, 0.3, 0.4],
+        "lower": [0.55, 0.82, 0.25, 0.3],
+        "upper": [0.66, 0.86, 0.36, 0.5],
+        "kendall": [0.45, 0.66, 0.2, 0.33],
+        "top_decile_lift": [2.0, 4.1, 1.5, 1.1],
+        "auc": [NAN, NAN, NAN, 0.72],
+        "winner": [None, "baseline", "rating", None],
+    }
+)
+RATING_MODELS = pd.DataFrame(
+    {
+        "model": ["direct", "learned", "equal"],
+        "used": [True, False, False],
+        "revenue": [0.61, 0.8, 0.5],
+        "lower": [0.55, 0.75, 0.45],
+        "upper": [0.66, 0.84, 0.55],
+        "auc": [0.72, 0.75, 0.7],
+        "agreement": [1.0, 0.9, 0.95],
+    }
+)
+FAIRNESS = pd.DataFrame(
+    {
+        "by": ["region", "region", "language"],
+        "group": ["north", "Київ", "uk"],
+        "n": [800, 200, 12],
+        "difference": [1.5, -10.2, NAN],
+        "lower": [0.5, -12.0, NAN],
+        "upper": [2.5, -8.5, NAN],
+        "flagged": [False, True, False],
+        "assessed": [True, True, False],
+    }
+)
+TIER_CHANGES = pd.DataFrame(
+    {
+        "partner_id": ["p0", "p1", "p2"],
+        "name": ["Blue, Ltd", "Red", "Oak"],
+        "as_of": pd.to_datetime(["2025-09-30", "2026-03-30", "2026-05-30"]),
+        "before": ["silver", "gold", "bronze"],
+        "after": ["gold", "silver", None],
+        "kind": ["promotion", "demotion", "unrated"],
+        "reason": ["Passed gold by 2.1 points.", "Below gold by 3 points.", "Too little is known."],
+    }
+)
+ECONOMICS = pd.DataFrame(
+    {
+        "tier": ["gold", "silver"],
+        "partners": [10, 30],
+        "revenue": [500_000.0, 300_000.0],
+        "margin": [100_000.0, 60_000.0],
+        "privileges": [20_000.0, 6_000.0],
+        "net": [80_000.0, 54_000.0],
+    }
+)
+WHAT_IF = pd.DataFrame(
+    {
+        "shift": [-2.0, 0.0, 2.0],
+        "promoted": [25, 0, 0],
+        "demoted": [0, 0, 19],
+        "privileges": [30_000.0, 26_000.0, 21_000.0],
+        "net": [130_000.0, 134_000.0, 139_000.0],
+    }
+)

@@ -43,6 +43,13 @@ SHOWN = {
     "lineage": lambda: evidence.show_lineage(f.LINEAGE, f.YEAR_BEFORE),
     "movers": lambda: evidence.show_movers(f.MEMBERS, names={0: "New agents", 1: "Old resellers"}),
     "drift": lambda: evidence.show_drift(f.DRIFT, f.YEAR_BEFORE),
+    "proof": lambda: evidence.show_proof(f.PROOF, outcome="next_revenue", dates=["2025-06-30"]),
+    "proof table": lambda: evidence.show_proof_table(f.PROOF, outcome="next_revenue"),
+    "rating models": lambda: evidence.show_rating_models(f.RATING_MODELS),
+    "fairness": lambda: evidence.show_fairness(f.FAIRNESS, regions=REGIONS),
+    "tier changes": lambda: evidence.show_tier_changes(f.TIER_CHANGES, partners=pd.DataFrame({"score": [1.0, 2.0]})),
+    "economics": lambda: evidence.show_economics(f.ECONOMICS, currency="EUR"),
+    "what if": lambda: evidence.show_what_if(f.WHAT_IF, currency="EUR"),
 }
 LEFT_OUT = {
     "sizes": lambda: evidence.show_segment_sizes(ONE, ONE, region="all"),

@@ -21,6 +21,7 @@ FIGURES = {
     "segment_map_exemplars": lambda: figures.draw_segment_map(f.POINTS, f.EXEMPLARS),
     "structure": lambda: figures.draw_structure(EVIDENCE),
     "stability": lambda: figures.draw_stability(f.PROFILE, least=0.6),
+    "proof": lambda: figures.draw_proof(f.PROOF.head(3)),
     "membership": lambda: figures.draw_membership(f.MEMBERS, sure=0.95),
     "potential": lambda: figures.draw_potential(f.POTENTIAL, currency="EUR"),
     "criteria": lambda: figures.draw_criteria(f.CRITERIA, criterion="partner_type"),

@@ -268,6 +268,45 @@ EXPECTED = [
         "Sales volume weighs most (75%); fewer than half of the partners are known on 1 of 2 factors.",
     ),
     (
+        lambda: findings.state_proof(f.PROOF[f.PROOF["outcome"] == "next_revenue"]),
+        "The rating of the time ordered the revenue of the following year of 900 partners with a rank correlation of "
+        "0.61 (between 0.55 and 0.66). The revenue (365 days) alone orders it better: 0.84.",
+    ),
+    (
+        lambda: findings.state_proof(f.PROOF.iloc[[0, 2]]),
+        "The rating of the time ordered the revenue of the following year of 900 partners with a rank correlation of "
+        "0.61 (between 0.55 and 0.66). That is better than days since the last sale alone.",
+    ),
+    (
+        lambda: findings.state_rating_models(f.RATING_MODELS),
+        "Weights by what came of it would order next year's revenue better (0.8) than those in use, stated weights "
+        "(0.61).",
+    ),
+    (
+        lambda: findings.state_rating_models(f.RATING_MODELS.iloc[[0, 2]]),
+        "Of 2 ways of weighting the one in use, stated weights, orders next year's revenue best.",
+    ),
+    (
+        lambda: findings.state_fairness(f.FAIRNESS),
+        "By region, Київ gets 10.2 points fewer than others who do as well.",
+    ),
+    (
+        lambda: findings.state_fairness(f.FAIRNESS.iloc[[0, 2]]),
+        "None of 1 groups of partners gets clearly more or fewer points than others who do as well.",
+    ),
+    (
+        lambda: findings.state_tier_changes(f.TIER_CHANGES, partners=40),
+        "Within a year 1 rose and 1 fell, of 40 partners with a rating.",
+    ),
+    (
+        lambda: findings.state_economics(f.ECONOMICS, currency="EUR"),
+        "Privileges cost EUR 26 000 a year, against a margin of EUR 160 000; after them gold brings most: EUR 80 000.",
+    ),
+    (
+        lambda: findings.state_what_if(f.WHAT_IF, currency="EUR"),
+        "With thresholds 2 points lower 25 partners would rise, and privileges would cost EUR 4 000 more a year.",
+    ),
+    (
         lambda: findings.state_advice(
             pd.DataFrame(
                 {
@@ -338,6 +377,11 @@ NOTHING = [
     lambda: findings.state_sizes(f.SIZES.head(1), f.SIZES, region="all"),
     lambda: findings.state_profile(pd.DataFrame({"name": ["All"], "stability": [1.0]})),
     lambda: findings.state_metric_by_group(f.METRICS.head(1), metric="revenue_per_partner", by="region"),
+    lambda: findings.state_proof(f.PROOF.head(0)),
+    lambda: findings.state_rating_models(f.RATING_MODELS.head(1)),
+    lambda: findings.state_fairness(f.FAIRNESS.tail(1)),
+    lambda: findings.state_economics(f.ECONOMICS.head(0), currency="EUR"),
+    lambda: findings.state_what_if(f.WHAT_IF.head(0), currency="EUR"),
     lambda: findings.state_advice(pd.DataFrame(columns=["name", "next_tier", "points_missing", "reachable"])),
     lambda: findings.state_experiments(pd.DataFrame(columns=["experiment", "variant", "n"])),
 ]

@@ -12,7 +12,7 @@ import pandas as pd
 from partnerseg.report import figures, findings, html, tables
 from partnerseg.report.doubts import RELIABLE
 from partnerseg.report.html import Evidence
-from partnerseg.report.language import format_count, format_share, join_words, load_language, say, say_name
+from partnerseg.report.language import format_count, format_date, format_share, join_words, load_language, say, say_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -228,6 +228,54 @@ def show_factors(factors: pd.DataFrame) -> Evidence:
     """Show how much each factor weighs; see `tables.list_factors`."""
     listed = tables.list_factors(factors)
     return _show_table("factors", listed, findings.state_factors(factors), data=factors, rows=len(listed))
+
+
+def show_proof(proof: pd.DataFrame, *, outcome: str, dates: Sequence[str]) -> Evidence:
+    """Show how well the rating and plain figures ordered one outcome; see `figures.draw_proof`."""
+    own = proof[proof["outcome"] == outcome].reset_index(drop=True)
+    values = {"outcome": say_name(outcome), "dates": join_words(map(format_date, dates))}
+    return _show("proof", figures.draw_proof(own), findings.state_proof(own), data=own, **values)
+
+
+def show_proof_table(proof: pd.DataFrame, *, outcome: str) -> Evidence:
+    """Show how well the rating and plain figures ordered every outcome, the sentence about one of them."""
+    own = proof[proof["outcome"] == outcome].reset_index(drop=True)
+    listed = tables.list_proof(proof)
+    return _show_table("proof_table", listed, findings.state_proof(own), data=proof, rows=len(listed))
+
+
+def show_rating_models(models: pd.DataFrame) -> Evidence:
+    """Show the ways of weighting side by side; see `tables.list_rating_models`."""
+    listed, finding = tables.list_rating_models(models), findings.state_rating_models(models)
+    return _show_table("rating_models", listed, finding, data=models, rows=len(listed))
+
+
+def show_fairness(fairness: pd.DataFrame, *, regions: Sequence[Any]) -> Evidence:
+    """Show how groups of partners fare in the rating; see `tables.list_fairness`."""
+    listed = tables.list_fairness(fairness, regions=regions)
+    named = fairness.assign(group=fairness["group"].replace({str(own.code): own.name for own in regions}))
+    finding = findings.state_fairness(named)
+    return _show_table("fairness", listed, finding, data=fairness, rows=len(listed))
+
+
+def show_tier_changes(changes: pd.DataFrame, *, partners: pd.DataFrame) -> Evidence:
+    """Show who rose and who fell within a year and why; see `tables.list_tier_changes`."""
+    finding = findings.state_tier_changes(changes, partners=int(partners["score"].count()))
+    return _show_table("tier_changes", tables.list_tier_changes(changes), finding, data=changes)
+
+
+def show_economics(economics: pd.DataFrame, *, currency: str) -> Evidence:
+    """Show what tiers bring and cost; see `tables.list_economics`."""
+    listed = tables.list_economics(economics, currency=currency)
+    finding = findings.state_economics(economics, currency=currency)
+    return _show_table("economics", listed, finding, data=economics, currency=currency)
+
+
+def show_what_if(what_if: pd.DataFrame, *, currency: str) -> Evidence:
+    """Show what other thresholds would change; see `tables.list_what_if`."""
+    listed = tables.list_what_if(what_if, currency=currency)
+    finding = findings.state_what_if(what_if, currency=currency)
+    return _show_table("what_if", listed, finding, data=what_if, currency=currency)
 
 
 def show_stages(current: pd.DataFrame, *, stages: Sequence[str]) -> Evidence:

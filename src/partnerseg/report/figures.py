@@ -433,6 +433,16 @@ def draw_rank_intervals(ranks: pd.DataFrame, *, show: int = 8) -> "Axes":
     return axes
 
 
+def draw_proof(proof: pd.DataFrame) -> "Axes":
+    """Draw how well the rating and plain figures ordered what happened next, the best on top, with intervals.
+
+    Args:
+        proof: One row a predictor: predictor, n (partners), value (rank correlation, -1 to 1), lower, upper.
+    """
+    ordered = proof.sort_values("value", ascending=False, kind="stable")
+    return _draw_dots(ordered, "predictor", "value", format_number, axis_label=say("figures.correlation"))
+
+
 def draw_stages(current: pd.DataFrame, *, stages: list[str]) -> "Axes":
     """Draw how many travelers stand at each stage today, in the order of the stages.
 

@@ -577,6 +577,128 @@ def state_rank_intervals(ranks: pd.DataFrame) -> str:
     return _say("ranks", partners=say_count("partner", len(rated)), width=format_count(width))
 
 
+def state_proof(proof: pd.DataFrame) -> str:
+    """State how well the rating ordered one outcome, and whether a plain figure does it better.
+
+    Args:
+        proof: One row a predictor: outcome, predictor (`rating` first), n, value, lower, upper, winner.
+    """
+    known = proof.dropna(subset=["value"])
+    if known.empty or known["predictor"].iloc[0] != "rating":
+        return _say("proof_unknown")
+    rating, others = known.iloc[0], known.iloc[1:].sort_values("value", ascending=False, kind="stable")
+    sentence = _say(
+        "proof",
+        outcome=say_name(rating["outcome"]),
+        value=format_number(rating["value"], digits=2),
+        interval=_between(rating, lambda value: format_number(value, digits=2)),
+        partners=say_count("partner", rating["n"]),
+    )
+    better, worse = others[others["winner"] == "baseline"], others[others["winner"] == "rating"]
+    if len(better):
+        value = format_number(better["value"].iloc[0], digits=2)
+        return f"{sentence} {_say('proof_beaten', baseline=say_name(better['predictor'].iloc[0]), value=value)}"
+    if len(worse):
+        return f"{sentence} {_say('proof_wins', baselines=join_words(map(say_name, worse['predictor'])))}"
+    return sentence
+
+
+def state_rating_models(models: pd.DataFrame) -> str:
+    """State which way of weighting orders next year's revenue best, and whether that is more than chance.
+
+    Args:
+        models: One row a model: model, used, revenue (rank correlation), lower, upper.
+    """
+    known = models.dropna(subset=["revenue"]).sort_values("revenue", ascending=False, kind="stable")
+    if len(known) < 2 or not known["used"].any():
+        return _say("rating_models_unknown")
+    used, best = known[known["used"]].iloc[0], known.iloc[0]
+    if best["model"] == used["model"]:
+        return _say("rating_models_best", used=say_name(used["model"]), models=format_count(len(known)))
+    close = best["lower"] <= used["revenue"]
+    return _say(
+        "rating_models_close" if close else "rating_models",
+        best=say_name(best["model"]),
+        best_value=format_number(best["revenue"], digits=2),
+        used=say_name(used["model"]),
+        used_value=format_number(used["revenue"], digits=2),
+    )
+
+
+def state_fairness(fairness: pd.DataFrame) -> str:
+    """State whether the rating favors or slights a group of partners.
+
+    Args:
+        fairness: One row a group: by, group (a name), n, difference (points), lower, upper, flagged, assessed.
+    """
+    assessed = fairness[fairness["assessed"].astype(bool)]
+    if assessed.empty:
+        return _say("fairness_unknown")
+    flagged = assessed[assessed["flagged"].astype(bool)]
+    if flagged.empty:
+        return _say("fairness", groups=format_count(len(assessed)))
+    most = flagged.loc[flagged["difference"].abs().idxmax()]
+    return _say(
+        "fairness_more" if most["difference"] > 0 else "fairness_less",
+        by=say_name(most["by"]),
+        group=say_name(most["group"]),
+        points=format_value(abs(most["difference"]), "point"),
+    )
+
+
+def state_tier_changes(changes: pd.DataFrame, *, partners: int) -> str:
+    """State how many partners rose and fell within a year.
+
+    Args:
+        changes: One row a change: partner_id, kind (`promotion` or `demotion`).
+        partners: Partners with a rating.
+    """
+    rose, fell = (int((changes["kind"] == kind).sum()) for kind in ("promotion", "demotion"))
+    if not rose + fell:
+        return _say("tier_changes_none", partners=say_count("partner", partners))
+    return _say(
+        "tier_changes", rose=format_count(rose), fell=format_count(fell), partners=say_count("partner", partners)
+    )
+
+
+def state_economics(economics: pd.DataFrame, *, currency: str) -> str:
+    """State what privileges cost and which tier brings most after them.
+
+    Args:
+        economics: One row a tier: tier, partners, revenue, margin, privileges, net (money a year).
+        currency: Currency.
+    """
+    known = economics.dropna(subset=["net"])
+    if known.empty:
+        return _say("economics_unknown")
+    best = known.loc[known["net"].idxmax()]
+    return _say(
+        "economics",
+        cost=format_money(known["privileges"].sum(), currency),
+        margin=format_money(known["margin"].sum(), currency),
+        tier=say_name(best["tier"]),
+        net=format_money(best["net"], currency),
+    )
+
+
+def state_what_if(what_if: pd.DataFrame, *, currency: str) -> str:
+    """State what lower thresholds would change.
+
+    Args:
+        what_if: One row a shift: shift (points), promoted, demoted, privileges, net (money a year).
+        currency: Currency.
+    """
+    if what_if.empty or not (what_if["shift"] < 0).any():
+        return _say("what_if_unknown")
+    lower, same = what_if.loc[what_if["shift"].idxmin()], what_if.loc[what_if["shift"].abs().idxmin()]
+    return _say(
+        "what_if",
+        points=format_value(-lower["shift"], "point"),
+        promoted=say_count("partner", lower["promoted"]),
+        cost=format_money(lower["privileges"] - same["privileges"], currency),
+    )
+
+
 def state_stages(current: pd.DataFrame) -> str:
     """State at which stage most partners (or deals) stand.
 

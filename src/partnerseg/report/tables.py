@@ -198,6 +198,96 @@ def list_factors(factors: pd.DataFrame) -> pd.DataFrame:
     return listed.sort_values("weight_share", ascending=False, kind="stable", ignore_index=True)
 
 
+def list_proof(proof: pd.DataFrame) -> pd.DataFrame:
+    """List how well each predictor ordered each outcome.
+
+    Args:
+        proof: One row an outcome and predictor: outcome, predictor, n, value (rank correlation), lower, upper, kendall,
+            top_decile_lift, auc (missing where the outcome is not yes or no), winner (rating, baseline, undecided or
+            missing).
+    """
+    listed = proof[["outcome", "predictor", "n", "value", "lower", "upper", "kendall", "top_decile_lift", "auc"]]
+    winner = proof["winner"].map(lambda name: say(f"winners.{name}") if isinstance(name, str) else say("none"))
+    return listed.rename(columns={"value": "rank_correlation"}).assign(better=winner).reset_index(drop=True)
+
+
+def list_rating_models(models: pd.DataFrame) -> pd.DataFrame:
+    """List the ways of weighting side by side, the present one first.
+
+    Args:
+        models: One row a model: model, used (it is the present one), revenue (rank correlation with next year's),
+            lower, upper, auc (who stays), agreement (rank correlation with the present rating).
+    """
+    ordered = models.sort_values(["used", "revenue"], ascending=False, kind="stable", ignore_index=True)
+    names = [
+        say("in_use", name=say_name(model)) if used else say_name(model)
+        for model, used in zip(ordered["model"], ordered["used"], strict=True)
+    ]
+    columns = {"model": "way_of_weighting", "revenue": "orders_revenue", "auc": "tells_who_stays"}
+    return ordered.assign(model=names).drop(columns="used").rename(columns=columns)
+
+
+def list_fairness(fairness: pd.DataFrame, *, regions: Iterable[Any]) -> pd.DataFrame:
+    """List how groups of partners fare in the rating, those that stand out first.
+
+    Args:
+        fairness: One row a group: by, group, n, difference (points against all others of the same outcome), lower,
+            upper, flagged, assessed (false where there are too few).
+        regions: Regions with code and name.
+    """
+    names = {str(region.code): region.name for region in regions}
+    listed = fairness.sort_values(["flagged", "n"], ascending=False, kind="stable", ignore_index=True)
+    group = [
+        names.get(str(group), str(group)) if by == "region" else say_name(group)
+        for by, group in zip(listed["by"], listed["group"], strict=True)
+    ]
+    columns = {"difference": "points_more", "flagged": "stands_out"}
+    listed = listed.assign(group=group, by=listed["by"].map(say_name)).rename(columns=columns)
+    return listed[["by", "group", "n", "points_more", "lower", "upper", "stands_out"]]
+
+
+def list_tier_changes(changes: pd.DataFrame) -> pd.DataFrame:
+    """List who rose and who fell, the latest first.
+
+    Args:
+        changes: One row a change: name, as_of, before, after (tiers; missing: not rated), reason.
+    """
+    listed = changes.sort_values("as_of", ascending=False, kind="stable", ignore_index=True)
+    tier = {
+        column: listed[column].map(lambda value: say_name(value) if isinstance(value, str) else say("figures.unrated"))
+        for column in ("before", "after")
+    }
+    named = listed.assign(**tier).rename(columns={"as_of": "changed_on", "before": "tier_before", "after": "tier"})
+    return named[["name", "changed_on", "tier_before", "tier", "reason"]]
+
+
+def list_economics(economics: pd.DataFrame, *, currency: str) -> pd.DataFrame:
+    """List what each tier brings and costs in a year, the best tier first.
+
+    Args:
+        economics: One row a tier: tier, partners, revenue, margin, privileges, net (money a year).
+        currency: Currency of all of them.
+    """
+    money = ["revenue", "margin", "privileges", "net"]
+    return economics[["tier", "partners", *money]].rename(
+        columns={name: f"{say_name(name)}, {currency}" for name in money}
+    )
+
+
+def list_what_if(what_if: pd.DataFrame, *, currency: str) -> pd.DataFrame:
+    """List what other thresholds would change.
+
+    Args:
+        what_if: One row a shift of all thresholds: shift (points), promoted, demoted (partners), privileges, net (money
+            a year).
+        currency: Currency.
+    """
+    money = ["privileges", "net"]
+    return what_if[["shift", "promoted", "demoted", *money]].rename(
+        columns={name: f"{say_name(name)}, {currency}" for name in money}
+    )
+
+
 def list_advice(advice: pd.DataFrame, *, regions: Iterable[Any]) -> pd.DataFrame:
     """List who is closest below the next tier, and what would lift them.
 
