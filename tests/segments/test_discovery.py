@@ -72,6 +72,13 @@ def test_one_cloud_is_no_mixture():
         assert (homes == 0).all()
 
 
+def test_a_start_without_members_among_the_clear_rows_is_left_out():
+    cloud, truth = draw_grid(400, 5, 0)
+    clear = truth != 3
+    _, stability = find_mixture(cloud, 0.02, 0, clear, truth)
+    assert len(stability) == 3
+
+
 def test_segments_are_numbered_by_size_then_place():
     homes = np.array([2, 2, 0, 1, 1, -1])
     numbers = number_by_size(homes)

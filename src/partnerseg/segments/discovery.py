@@ -205,7 +205,7 @@ def find_mixture(
     tried = [
         _fit_mixture(main[rows], count, telling, seed) for count in range(1, min(MOST_COMPONENTS, len(rows) // 5) + 1)
     ]
-    if start is not None and np.bincount(start[rows] + 1, minlength=2)[1:].min() > 0 and start.max() > 0:
+    if start is not None and len(np.unique(start[rows][start[rows] >= 0])) == start.max() + 1 > 1:
         tried.append(_fit_mixture(main[rows], int(start.max()) + 1, telling, seed, start[rows]))
     mixture = tried[int(np.argmin([each.bic(main[rows]) for each in tried]))]
     joined = _join_components(mixture, main[rows], min_share)
