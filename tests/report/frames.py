@@ -229,6 +229,19 @@ PROOF = pd.DataFrame(
         "top_decile_lift": [2.0, 4.1, 1.5, 1.1],
         "auc": [NAN, NAN, NAN, 0.72],
         "winner": [None, "baseline", "rating", None],
+        "first": "2024-06-30",
+        "last": "2025-06-30",
+    }
+)
+TIER_PROOF = pd.DataFrame(
+    {
+        "outcome": "next_revenue",
+        "tier": ["gold", "silver", "bronze"],
+        "n": [40, 60, 10],
+        "mean": [50_000.0, 20_000.0, NAN],
+        "lower": [45_000.0, 18_000.0, NAN],
+        "upper": [55_000.0, 22_000.0, NAN],
+        "monotone": True,
     }
 )
 RATING_MODELS = pd.DataFrame(

@@ -278,6 +278,10 @@ EXPECTED = [
         "0.61 (between 0.55 and 0.66). That is better than days since the last sale alone.",
     ),
     (
+        lambda: findings.state_tier_proof(f.TIER_PROOF, currency="EUR"),
+        "The better the tier, the better the year after: EUR 50 000 in gold, EUR 20 000 in silver.",
+    ),
+    (
         lambda: findings.state_rating_models(f.RATING_MODELS),
         "Weights by what came of it would order next year's revenue better (0.8) than those in use, stated weights "
         "(0.61).",
@@ -379,6 +383,7 @@ NOTHING = [
     lambda: findings.state_metric_by_group(f.METRICS.head(1), metric="revenue_per_partner", by="region"),
     lambda: findings.state_proof(f.PROOF.head(0)),
     lambda: findings.state_rating_models(f.RATING_MODELS.head(1)),
+    lambda: findings.state_tier_proof(f.TIER_PROOF.head(1), currency="EUR"),
     lambda: findings.state_fairness(f.FAIRNESS.tail(1)),
     lambda: findings.state_economics(f.ECONOMICS.head(0), currency="EUR"),
     lambda: findings.state_what_if(f.WHAT_IF.head(0), currency="EUR"),

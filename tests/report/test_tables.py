@@ -28,6 +28,7 @@ def test_factors_are_told_in_words_the_heaviest_first():
             "direction": ["up", "down, up"],
             "grade": ["manager", "system"],
             "weight": [0.25, 0.75],
+            "effective": [0.4, 0.6],
             "coverage": [0.5, 0.9],
         }
     )
@@ -38,6 +39,28 @@ def test_factors_are_told_in_words_the_heaviest_first():
         "assessed teamwork",
     ]
     assert listed["weight_share"].tolist() == [0.75, 0.25]
+    assert listed["effective_share"].tolist() == [0.6, 0.4]
+
+
+def test_groups_that_stand_out_come_first_and_regions_have_names():
+    regions = [Params({"code": "north", "name": "The North"}), Params({"code": "Київ", "name": "Kyiv"})]
+    listed = tables.list_fairness(f.FAIRNESS, regions=regions)
+    assert listed["group"].tolist() == ["Kyiv", "The North", "Ukrainian"]
+    assert listed["stands_out"].tolist() == [True, False, False]
+
+
+def test_the_latest_change_of_tier_comes_first():
+    listed = tables.list_tier_changes(f.TIER_CHANGES)
+    assert listed["name"].tolist() == ["Oak", "Red", "Blue, Ltd"]
+    assert listed["tier"].tolist() == ["not rated", "silver", "gold"]
+
+
+def test_the_weighting_in_use_comes_first():
+    assert tables.list_rating_models(f.RATING_MODELS)["way_of_weighting"].tolist() == [
+        "stated weights (in use)",
+        "what came of it",
+        "equal weights",
+    ]
 
 
 PLAN = pd.DataFrame(

@@ -230,11 +230,23 @@ def show_factors(factors: pd.DataFrame) -> Evidence:
     return _show_table("factors", listed, findings.state_factors(factors), data=factors, rows=len(listed))
 
 
-def show_proof(proof: pd.DataFrame, *, outcome: str, dates: Sequence[str]) -> Evidence:
+def show_proof(proof: pd.DataFrame, *, outcome: str) -> Evidence:
     """Show how well the rating and plain figures ordered one outcome; see `figures.draw_proof`."""
     own = proof[proof["outcome"] == outcome].reset_index(drop=True)
-    values = {"outcome": say_name(outcome), "dates": join_words(map(format_date, dates))}
-    return _show("proof", figures.draw_proof(own), findings.state_proof(own), data=own, **values)
+    dates = (
+        ""
+        if own.empty
+        else say("from_to", first=format_date(own["first"].iloc[0]), last=format_date(own["last"].iloc[0]))
+    )
+    finding, outcome = findings.state_proof(own), say_name(outcome)
+    return _show("proof", figures.draw_proof(own), finding, data=own, outcome=outcome, dates=dates)
+
+
+def show_tier_proof(tiers: pd.DataFrame, *, outcome: str, currency: str) -> Evidence:
+    """Show what came of the partners of each tier; see `figures.draw_tier_proof`."""
+    own = tiers[tiers["outcome"] == outcome].reset_index(drop=True)
+    drawn, finding = figures.draw_tier_proof(own, currency=currency), findings.state_tier_proof(own, currency=currency)
+    return _show("tier_proof", drawn, finding, data=own, outcome=say_name(outcome), currency=currency)
 
 
 def show_proof_table(proof: pd.DataFrame, *, outcome: str) -> Evidence:

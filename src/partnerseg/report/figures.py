@@ -443,6 +443,16 @@ def draw_proof(proof: pd.DataFrame) -> "Axes":
     return _draw_dots(ordered, "predictor", "value", format_number, axis_label=say("figures.correlation"))
 
 
+def draw_tier_proof(tiers: pd.DataFrame, *, currency: str) -> "Axes":
+    """Draw the mean outcome of each tier, the best tier on top, with its interval.
+
+    Args:
+        tiers: One row a tier, best first: tier, n, mean, lower, upper (money; missing where there are too few).
+        currency: Currency.
+    """
+    return _draw_dots(tiers, "tier", "mean", lambda value: format_money(value, currency), tick_form=format_number)
+
+
 def draw_stages(current: pd.DataFrame, *, stages: list[str]) -> "Axes":
     """Draw how many travelers stand at each stage today, in the order of the stages.
 

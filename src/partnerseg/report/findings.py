@@ -603,6 +603,26 @@ def state_proof(proof: pd.DataFrame) -> str:
     return sentence
 
 
+def state_tier_proof(tiers: pd.DataFrame, *, currency: str) -> str:
+    """State whether a better tier meant a better outcome.
+
+    Args:
+        tiers: One row a tier, best first: tier, mean (money), monotone.
+        currency: Currency.
+    """
+    known = tiers.dropna(subset=["mean"])
+    if len(known) < 2:
+        return _say("tier_proof_unknown")
+    best, last = known.iloc[0], known.iloc[-1]
+    return _say(
+        "tier_proof" if best["monotone"] else "tier_proof_mixed",
+        best=say_name(best["tier"]),
+        best_mean=format_money(best["mean"], currency),
+        last=say_name(last["tier"]),
+        last_mean=format_money(last["mean"], currency),
+    )
+
+
 def state_rating_models(models: pd.DataFrame) -> str:
     """State which way of weighting orders next year's revenue best, and whether that is more than chance.
 

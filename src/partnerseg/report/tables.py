@@ -181,20 +181,21 @@ def list_factors(factors: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         factors: One row a factor: factor, pillar, features and direction (lists, or words between commas), grade,
-            weight (they sum to 1), coverage (share of partners known, 0 to 1).
+            weight (they sum to 1), effective (the weight it has in effect; missing where not known), coverage (share of
+            partners known, 0 to 1).
 
     Returns:
-        One row a factor: factor, pillar, made_of, grade, weight_share, coverage.
+        One row a factor: factor, pillar, made_of, grade, weight_share, effective_share, coverage.
     """
     made_of = [
         join_words(
-            say_name(name) if way == "up" else say("less", name=say_name(name))
+            say_name(name) if way == "up" else say("less" if way == "down" else "target", name=say_name(name))
             for name, way in zip(_split(features), _split(directions), strict=True)
         )
         for features, directions in zip(factors["features"], factors["direction"], strict=True)
     ]
-    listed = factors.assign(made_of=made_of, weight_share=factors["weight"])
-    listed = listed[["factor", "pillar", "made_of", "grade", "weight_share", "coverage"]]
+    listed = factors.assign(made_of=made_of, weight_share=factors["weight"], effective_share=factors["effective"])
+    listed = listed[["factor", "pillar", "made_of", "grade", "weight_share", "effective_share", "coverage"]]
     return listed.sort_values("weight_share", ascending=False, kind="stable", ignore_index=True)
 
 
