@@ -2,11 +2,11 @@
 
 python benchmarks/rank_intervals.py [RUNS]
 
-Every run is a process of its own: it draws 100,000 partners with 30 factors, all known, and 1,000 sets of weights from
-a Dirichlet distribution (neither is counted by either way), then finds the 90% interval of every partner's rank, all
-counted. `partnerseg` is `draw_rank_interval`, which draws the same weights itself, and that is counted. `rankdata` is a
-loop over the draws of a matrix product, `np.round` to nine decimals and `scipy.stats.rankdata(method="min")`, then
-`np.quantile` over the draws. Both have two threads for matrix products. Runs take turns; ratios are of one turn's pair,
+Every run is a process of its own: it imports and draws 100,000 partners with 30 factors, all known, and 1,000 sets of
+weights from a Dirichlet distribution (not counted, for either way), then finds the 90% interval of every partner's
+rank, all counted. `partnerseg` is `draw_rank_interval`, which draws the same weights itself, and that is counted.
+`rankdata` is a loop over the draws of a matrix product, `np.round` to nine decimals and
+`scipy.stats.rankdata(method="min")`, then `np.quantile` over the draws. Runs take turns; ratios are of one turn's pair,
 given as the median with the least and the most. Peak memory is that of the whole process, the data included. A further
 row is 10,000 draws, whose ranks do not fit into the memory allowed and are counted instead. Before the runs, the result
 of both is compared rank by rank.
@@ -22,6 +22,9 @@ import time
 from pathlib import Path
 
 import numpy as np
+from scipy.stats import rankdata
+
+from partnerseg.rating.intervals import draw_rank_interval
 
 RESULT = Path(__file__).parent / "results" / "2026-11-22-rank_intervals.md"
 PARTNERS, FACTORS, DRAWS = 100_000, 30, 1_000
@@ -41,14 +44,10 @@ def draw_weights(weights: np.ndarray, draws: int) -> np.ndarray:
 
 
 def run_ours(points: np.ndarray, weights: np.ndarray, draws: int) -> np.ndarray:
-    from partnerseg.rating.intervals import draw_rank_interval
-
     return np.stack(draw_rank_interval([points], weights, draws=draws, sources=("weights",), random_state=SEED))
 
 
 def run_loop(points: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    from scipy.stats import rankdata
-
     ranks = np.empty((len(drawn), len(points)))
     for row, weights in zip(ranks, drawn, strict=True):
         row[:] = rankdata(-np.round(points @ weights, 9), method="min")

@@ -30,7 +30,6 @@ and tenure are told apart: a rating may well treat them unequally. Synthetic wor
 
 import sys
 import warnings
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -73,15 +72,26 @@ def gather_dates(table: pd.DataFrame) -> pd.Series:
     return table.T.rename_axis(index="as_of").stack(future_stack=True)  # noqa: PD013
 
 
-def build_quarters(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Features of each quarter's own events."""
-    parts = {}
-    for start, end in pairwise(DATES):
-        first = start + pd.Timedelta(days=1)
-        cut = {name: table[table[EVENTS[name]] >= first] if name in EVENTS else table for name, table in tables.items()}
-        cut |= {"sales": tables["sales"].iloc[:0], "feedback": tables["feedback"].iloc[:0]}
-        parts[str(end.date())] = ps.build_features(cut, as_of=str(end.date()))
-    return pd.concat(parts, names=["as_of"])
+def build_quarters(tables: dict[str, pd.DataFrame], joined: pd.Index) -> pd.DataFrame:
+    """Features of each quarter's own events: a partner's quarters are moved to the last one, as so many partners."""
+    ends = DATES[1:]
+    moved: dict[str, pd.DataFrame] = {}
+    for name, time in EVENTS.items():
+        table = tables[name].reset_index(drop=True)
+        place = np.searchsorted(ends, table[time].dt.normalize())
+        table, place = table[place < len(ends)], place[place < len(ends)]
+        later = pd.Series(ends[-1] - ends[place], index=table.index)
+        times = [column for column in table.columns if str(table[column].dtype).startswith("datetime64")]
+        day = pd.Series(ends[place].strftime("%Y-%m-%d"), index=table.index)
+        moved[name] = table.assign(
+            partner_id=table["partner_id"] + "|" + day, **{column: table[column] + later for column in times}
+        )
+    people = tables["partners"][["partner_id"]]
+    days = [str(end.date()) for end in ends]
+    moved["partners"] = pd.concat([people["partner_id"] + "|" + day for day in days], ignore_index=True).to_frame()
+    features = ps.build_features(moved, as_of=days[-1])
+    who, day = features.index.str.split("|", n=1, expand=True).to_frame(index=False).to_numpy().T
+    return features.set_index(pd.MultiIndex.from_arrays([day, who], names=["as_of", "partner_id"])).reindex(joined)
 
 
 def measure_factors(quarters: pd.DataFrame, *, plain: bool = False) -> pd.DataFrame:
@@ -161,7 +171,7 @@ def agree(found: pd.Series) -> float:
 
 
 def measure_weights(tables: dict[str, pd.DataFrame], features: pd.DataFrame, stated: pd.Series, seed: int) -> dict:
-    quarters = build_quarters(tables)
+    quarters = build_quarters(tables, features.index)
     points = measure_factors(quarters)
     outcome, precision = find_outcome(features)
     free = learn(points, outcome, precision, strength=0.0)
@@ -173,10 +183,14 @@ def measure_weights(tables: dict[str, pd.DataFrame], features: pd.DataFrame, sta
         "Spearman, as measured": agree(learn(measure_factors(quarters, plain=True), outcome, precision, strength=0.0)),
     }
     row |= {f"weight {name}": value for name, value in free.items()}
-    return row | hide_future(tables, points, outcome, precision) | shuffle(points, outcome, precision, seed)
+    return (
+        row
+        | hide_future(tables, features.index, points, outcome, precision)
+        | shuffle(points, outcome, precision, seed)
+    )
 
 
-def hide_future(tables: dict, points: pd.DataFrame, outcome: pd.Series, precision: pd.Series) -> dict:
+def hide_future(tables: dict, joined: pd.Index, points: pd.DataFrame, outcome: pd.Series, precision: pd.Series) -> dict:
     rows = outcome.reset_index(name="score")
     future = pd.DataFrame(
         {
@@ -191,8 +205,8 @@ def hide_future(tables: dict, points: pd.DataFrame, outcome: pd.Series, precisio
     future["arrived_at"] = future["arrived_at"].astype("datetime64[us]")
     hidden = {**tables, "assessments": pd.concat([tables["assessments"], future], ignore_index=True)}
     leaked = {**tables, "assessments": pd.concat([tables["assessments"], future.drop(columns="arrived_at")])}
-    unseen = measure_factors(build_quarters(hidden))
-    seen = measure_factors(build_quarters(leaked))
+    unseen = measure_factors(build_quarters(hidden, joined))
+    seen = measure_factors(build_quarters(leaked, joined))
     late = points.assign(future=np.nan)
     late.loc[~late.index.isin(outcome.index), "future"] = 1.0 * np.arange((~late.index.isin(outcome.index)).sum())
     with warnings.catch_warnings():
@@ -231,7 +245,7 @@ def measure_rating(tables: dict[str, pd.DataFrame], features: pd.DataFrame, para
     shuffled = [pd.Series(rng.permutation(known), index=known.index) for _ in range(10)]
     aucs = [validate_rating(score, one.to_frame("retained"), draws=1)["auc"].iloc[0] for one in shuffled]
     real = validate_rating(score, outcomes, draws=1).set_index("outcome")
-    row = {"AUC rating": float(np.mean(aucs)), "AUC not shuffled": real.loc["retained", "auc"]}
+    row: dict[str, float] = {"AUC rating": float(np.mean(aucs)), "AUC not shuffled": real.loc["retained", "auc"]}
     row["Spearman with revenue"] = real.loc["revenue", "spearman"]
     groups = fairness_groups(then)
     table = assess_fairness(score, groups, outcomes["revenue"]).set_index(["attribute", "group"])
@@ -289,18 +303,18 @@ def measure_worlds(worlds: int) -> list[str]:
     return rows
 
 
-def measure(seed: int) -> dict[str, float]:
-    params = ps.load_params(Path(__file__).parents[1] / "params")
+def measure(seed: int, params: object) -> dict[str, float]:
     tables = ps.simulate_programme(2_000, random_state=seed).tables
     features = ps.build_features(tables, as_of=[str(day.date()) for day in DATES[1:]])
-    stated = pd.Series({row.factor: row.weight for row in params.rating.factors})[PLANTED.index]
+    stated = pd.Series({row.factor: row.weight for row in params.rating.factors})[PLANTED.index]  # type: ignore[attr-defined]
     return measure_weights(tables, features, stated, seed) | measure_rating(tables, features, params, seed)
 
 
 def main(seeds: int) -> None:
+    params = ps.load_params(Path(__file__).parents[1] / "params")
     rows = []
     for seed in range(seeds):
-        rows.append(measure(seed))
+        rows.append(measure(seed, params))
         print(seed, {key: round(value, 3) for key, value in rows[-1].items()}, flush=True)
     summary = pd.DataFrame(rows).agg(["mean", "median", "min", "max"]).T.round(3)
     lines = ["# The rating on the sample programme", "", (__doc__ or "").split("\n\n", 2)[2].strip(), ""]

@@ -40,6 +40,7 @@ def test_rooms_do_not_import_each_other_and_imports_point_down():
     layers = ["params", "programme", "features", "room", "report", "models", "segment_results"]
     layers += ["results", "programme_pass", "edition", "execution", "pages", "batch", "cli"]
     rooms = {"segments", "rating", "journey", "effect"}
+    same = {"rating_results": "segment_results"}
     package = ROOT / "src" / "partnerseg"
     seen = 0
     for path in package.rglob("*.py"):
@@ -51,7 +52,7 @@ def test_rooms_do_not_import_each_other_and_imports_point_down():
             if own == other:
                 continue
             assert not (own in rooms and other in rooms), f"{path}: the rooms never import each other"
-            level = [layers.index("room" if name in rooms else name) for name in (own, other)]
+            level = [layers.index("room" if name in rooms else same.get(name, name)) for name in (own, other)]
             assert level[0] > level[1], f"{path} imports {other}: imports point down only"
     assert seen > 10
 

@@ -2,9 +2,14 @@ import copy
 import pickle
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from partnerseg.features.assessments import list_assessed
+from partnerseg.features.catalogue import describe_features
+from partnerseg.features.events import ASSESSED, EVIDENCE
 from partnerseg.params import Params, ParamsError, load_params, read_yaml
+from partnerseg.rating.factors import read_factors
 
 DEFAULTS = Path(__file__).parents[1] / "params"
 
@@ -60,6 +65,28 @@ def test_region_codes_stay_text(tmp_path, code):
         ("rating: {weighting: entropie}", ["rating.weighting", "entropie", "did you mean 'entropy'"]),
         ("rating: {tiers: 3}", ["rating.tiers", "names with number"]),
         ("rating: {factors: [{factor: x}]}", ["row 1", "rating.factors", "pillar is missing"]),
+        ("rating: {aggregation: mean}", ["rating.aggregation", "'mean'", "arithmetic, geometric"]),
+        ("rating: {grace_days: -1}", ["rating.grace_days", "-1", "at least 0"]),
+        ("rating: {margin: 20.0}", ["rating.margin", "20.0", "at most 1"]),
+        ("rating: {blend: {direct: half}}", ["rating.blend.direct", "'half'", "a number"]),
+        ("rating: {judgments: [{better: a, worse: b}]}", ["row 1", "rating.judgments", "times is missing"]),
+        (
+            "rating: {judgments: [{better: geography, worse: sales_volum, times: 3}]}",
+            ["row 1", "rating.judgments.worse", "did you mean 'sales_volume'"],
+        ),
+        (
+            "rating: {judgments: [{better: geography, worse: teamwork, times: 0.2}]}",
+            ["row 1", "rating.judgments.times", "0.2", "at least 1"],
+        ),
+        (
+            "rating: {group_weights: [{group: agent, factor: teamwork, weight: heavy}]}",
+            ["row 1", "rating.group_weights.weight", "'heavy'", "a number"],
+        ),
+        (
+            "rating: {privileges: [{tier: golden, privilege: x, cost: 1.0}]}",
+            ["row 1", "rating.privileges.tier", "did you mean 'gold'"],
+        ),
+        ("rating: {tiers: {vip: 0.5, others: 0.5}}", ["row 1", "rating.privileges.tier", "'platinum'", "rating.tiers"]),
         ("rating: {factors: 5}", ["rating.factors", "a list"]),
         ("rating: {bounds_quantiles: [a, 0.9]}", ["rating.bounds_quantiles", "'a'", "a number"]),
         ("rating: {bounds_quantiles: [0.9]}", ["rating.bounds_quantiles", "a list of 2"]),
@@ -89,10 +116,62 @@ def test_what_is_wrong_is_refused_with_file_key_value_and_rule(tmp_path, own, wo
 
 
 def test_factor_rows_are_checked(tmp_path):
-    row = "{factor: f, pillar: p, features: [a], direction: [sideways], bounds: [[]], weight: 1, grade: system}"
-    make_params(tmp_path / "p", f"rating: {{factors: [{row}]}}")
-    with pytest.raises(ParamsError, match=r"row 1: rating.factors.direction: 'sideways' must be one of up, down"):
+    row = {"factor": "f", "pillar": "p", "weight": "1", "grade": "system", "window": "0", "normalization": "auto"}
+    row |= {"features": "[a]", "direction": "[sideways]", "bounds": "[[]]", "unit": "[days]"}
+    text = ", ".join(f"{key}: {value}" for key, value in row.items())
+    make_params(tmp_path / "p", f"rating: {{factors: [{{{text}}}]}}")
+    with pytest.raises(
+        ParamsError, match=r"row 1: rating.factors.direction: 'sideways' must be one of up, down, target"
+    ):
         load_params(tmp_path / "p")
+
+
+def test_rows_of_an_empty_table_are_checked_and_kept(tmp_path):
+    own = """rating:
+  weighting: blend
+  blend: {direct: 0.5, ahp: 0.5}
+  judgments: [{better: sales_volume, worse: geography, times: 5}]
+  group_weights: [{group: influencer, factor: content_uniqueness, weight: 12}]
+  privileges: []
+"""
+    rating = load_params(make_params(tmp_path / "p", own)).rating
+    assert rating.judgments[0].to_dict() == {"better": "sales_volume", "worse": "geography", "times": 5.0}
+    assert rating.group_weights[0].weight == 12.0
+    assert rating.blend.to_dict() == {"direct": 0.5, "ahp": 0.5}
+    assert rating.privileges == ()
+    (tmp_path / "q").mkdir()
+    own = "rating: {privileges: [{tier: gold, privilege: x, cost: 1}]}"
+    (tmp_path / "q" / "programme.yaml").write_text(f"extends: {tmp_path / 'p' / 'programme.yaml'}\n{own}\n")
+    assert load_params(tmp_path / "q").rating.privileges[0].cost == 1.0  # the empty list still knows its rows
+
+
+DESCRIBED = describe_features()
+
+
+@pytest.mark.parametrize("row", load_params(DEFAULTS).rating.factors, ids=lambda row: row.factor)
+def test_rows_of_factors_say_what_the_catalogue_says(row):
+    features = DESCRIBED.loc[list(row.features)]
+    assert list(row.unit) == features["unit"].tolist()
+    assert row.window == features["days"].fillna(0).max()
+    for stated, direction in zip(row.direction, features["direction"], strict=True):
+        assert direction in (stated, "none")
+
+
+def test_factors_read_as_a_rating_reads_them():
+    rating = load_params(DEFAULTS).rating
+    assert [factor.factor for factor in read_factors(rating.factors)] == [row.factor for row in rating.factors]
+    assert rating.evidence.to_dict() == EVIDENCE
+    assert list_assessed(rating.factors) == ASSESSED
+    assert set(rating.tiers) == {row.tier for row in rating.privileges}
+    cost = pd.Series({tier: sum(row.cost for row in rating.privileges if row.tier == tier) for tier in rating.tiers})
+    assert cost.is_monotonic_decreasing  # a better tier is worth more
+
+
+@pytest.mark.parametrize("example", ["online_retail", "crm_pipeline"])
+def test_examples_load(example):
+    params = load_params(DEFAULTS / "examples" / example)
+    assert params.rating.factors == load_params(DEFAULTS).rating.factors
+    assert 0.3 <= params.rating.min_coverage <= 0.4
 
 
 @pytest.mark.parametrize(

@@ -275,6 +275,23 @@ def _check_sense(values: dict[str, Any], path: Path) -> None:
                 raise ParamsError(f"{path}: {key}: {stage!r} must be one of journey.stages{near}")
     if not tiers or abs(sum(tiers.values()) - 1) > 1e-6:
         raise ParamsError(f"{path}: rating.tiers: {tiers!r} must be shares that sum to 1, the best tier first")
+    _check_names(values["rating"], path)
+
+
+def _check_names(rating: dict[str, Any], path: Path) -> None:
+    """Raise ParamsError where rows of the rating name a tier or factor that is not there."""
+    factors = [row["factor"] for row in rating["factors"]]
+    named = (
+        ("privileges", "tier", "one of rating.tiers", rating["tiers"]),
+        ("group_weights", "factor", "a factor of rating.factors", factors),
+        ("judgments", "better", "a factor of rating.factors", factors),
+        ("judgments", "worse", "a factor of rating.factors", factors),
+    )
+    for table, column, what, known in named:
+        for number, row in enumerate(rating[table], start=1):
+            if (name := row[column]) not in known:
+                near = _nearest(name, known)
+                raise ParamsError(f"{path}: row {number}: rating.{table}.{column}: {name!r} must be {what}{near}")
 
 
 def _yaml_files(folder: Path) -> list[Path]:
@@ -326,8 +343,9 @@ def _check_value(value: Any, default: Any, key: str, rules: dict[str, Any], path
             raise refuse("a list, as [a, b]")
         if len(value) != rule.get("length", len(value)):
             raise refuse(f"a list of {rule['length']}")
-        if default and isinstance(default[0], dict):
-            return [_check_row(row, default[0], key, rules, f"{path}: row {n}") for n, row in enumerate(value, start=1)]
+        if "rows" in rule or (default and isinstance(default[0], dict)):
+            first = {name: _PLAIN[kind] for name, kind in rule["rows"].items()} if "rows" in rule else default[0]
+            return [_check_row(row, first, key, rules, f"{path}: row {n}") for n, row in enumerate(value, start=1)]
         item = _PLAIN[rule["items"]] if "items" in rule else default[0]
         return [_check_item(entry, item, key, rules, path) for entry in value]
     if isinstance(default, float) and type(value) is int:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from partnerseg.models import Models, list_dates, list_history
 from partnerseg.params import Params
@@ -93,7 +93,7 @@ def _build_features(params: Params, directory: Path, target: Path) -> None:
     from partnerseg.features.build import build_features
     from partnerseg.programme.sources import open_programme
 
-    features = build_features(open_programme(params), as_of=list_dates(params))
+    features = build_features(open_programme(params), as_of=list_dates(params), **assess_factors(params))
     as_of = params.programme.as_of
     if as_of not in features.index.get_level_values("as_of"):
         raise ValueError(
@@ -102,12 +102,19 @@ def _build_features(params: Params, directory: Path, target: Path) -> None:
     features.to_parquet(target)
 
 
+def assess_factors(params: Params) -> dict[str, Any]:
+    """What `build_features` has to know of assessed factors: which there are, and how much each assessor counts."""
+    from partnerseg.features.assessments import list_assessed
+
+    return {"assessed": list_assessed(params.rating.factors), "evidence": params.rating.evidence}
+
+
 def _build_history(params: Params, directory: Path, target: Path) -> None:
     """Build what the rating looks at for every month; other features of these dates have no reader."""
     from partnerseg.features.build import build_features
     from partnerseg.programme.sources import open_programme
 
-    features = build_features(open_programme(params), as_of=list_history(params))
+    features = build_features(open_programme(params), as_of=list_history(params), **assess_factors(params))
     used = {name for row in params.rating.factors for name in row.features} | set(TOLD)
     features[[name for name in features if name in used]].to_parquet(target)
 
@@ -138,18 +145,12 @@ def _find_segments(params: Params, features: "pd.DataFrame", target: Path) -> No
 
 
 def _fit_rating(params: Params, directory: Path, target: Path) -> None:
-    from partnerseg.rating.rating import PartnerRating
+    """Fit on the features of the report; weights that are learned, on those of a year before and what came of them."""
+    from partnerseg.rating_results import fit_rating
 
-    settings = params.rating
-    PartnerRating(
-        settings.factors,
-        weighting=settings.weighting,
-        min_coverage=settings.min_coverage,
-        bounds_quantiles=tuple(settings.bounds_quantiles),
-        evidence=settings.evidence,
-        tiers=settings.tiers,
-        random_state=settings.random_state,
-    ).fit(Models(params, directory).features[params.programme.as_of]).save(target)
+    models = Models(params, directory)
+    before, features = models.features.values()
+    fit_rating(params, features, before).save(target)
 
 
 def _fit_journey(params: Params, directory: Path, target: Path) -> None:

@@ -5,13 +5,23 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from partnerseg.effect.metrics import summarize_metrics
+from partnerseg.features.assessments import list_assessed
 from partnerseg.features.catalogue import describe_features
 from partnerseg.journey.next_steps import plan_next_steps
 from partnerseg.models import Models
 from partnerseg.programme.consent import consent_at
 from partnerseg.programme.sources import as_frames
-from partnerseg.rating.tiers import assign_tiers
-from partnerseg.report.findings import state_changes
+from partnerseg.rating_results import (
+    advise_partners,
+    count_economics,
+    follow_partners_tiers,
+    list_changes,
+    list_factors,
+    mean_factors,
+    prove_rating,
+    rate_partners,
+    try_thresholds,
+)
 from partnerseg.segment_results import (
     count_criteria,
     count_moves,
@@ -25,9 +35,8 @@ from partnerseg.segment_results import (
 )
 
 if TYPE_CHECKING:
+    from partnerseg.params import Params
     from partnerseg.programme.sources import Programme
-
-_ADVISED = 10  # partners of each region that get advice
 
 
 def apply_models(models: Models) -> dict[str, pd.DataFrame]:
@@ -41,7 +50,8 @@ def apply_models(models: Models) -> dict[str, pd.DataFrame]:
     names = programme.frame("partners").set_index("partner_id")["name"].reindex(features.index)
     membership = models.segmenter.predict_proba(features)
     followed = follow_partners(models, before, features, membership)
-    rated, contributions = _rate_partners(models, before, features)
+    tiers = follow_partners_tiers(models)
+    rated, contributions = rate_partners(models, features, tiers)
     partners = pd.concat([place_partners(models, features, membership), followed.partners, rated], axis=1)
     partners.insert(0, "name", names.fillna(names.index.to_series()))
     partners.insert(1, "region", features["region"])
@@ -55,7 +65,7 @@ def apply_models(models: Models) -> dict[str, pd.DataFrame]:
         "features": features,
         "contributions": contributions.assign(region=features["region"]),
         "plan": plan.assign(region=features["region"]),
-        "advice": _advise_partners(models, features, willing),
+        "advice": advise_partners(models, features, willing),
         "ledger": programme.ledger,
         "freshness": programme.freshness,
         "aside": _count_aside(programme.quarantine),
@@ -70,17 +80,21 @@ def apply_models(models: Models) -> dict[str, pd.DataFrame]:
         "lineage": followed.lineage,
         "drift": followed.drift,
         "year_before": followed.year_before,
-        "factors": models.rating.factors_.reset_index(),
+        "factors": list_factors(models, features),
+        "tier_changes": list_changes(tiers, models, partners),
+        **prove_rating(models),
         **_tell_journey(models, features, groups),
         **_tell_effect(models, partners),
     }
     by_region = {
-        "coverage": lambda rows: _summarize_coverage(features.loc[rows]),
+        "coverage": lambda rows: _summarize_coverage(features.loc[rows], models.params),
         "segments": lambda rows: count_segments(partners.loc[rows], models.segmenter.names_),
         "criteria_segments": lambda rows: count_criteria(partners.loc[rows], models.params.segments),
         "potential": lambda rows: count_potential(partners.loc[rows]),
         "moves": lambda rows: count_moves(partners.loc[rows], followed),
-        "factor_means": lambda rows: _mean_factors(contributions.loc[rows], models.rating.factors_),
+        "factor_means": lambda rows: mean_factors(contributions.loc[rows], models.rating.factors_),
+        "economics": lambda rows: count_economics(partners.loc[rows], models),
+        "what_if": lambda rows: try_thresholds(partners.loc[rows], models),
     }
     for name, compute in by_region.items():
         tables[name] = pd.concat(
@@ -88,28 +102,6 @@ def apply_models(models: Models) -> dict[str, pd.DataFrame]:
         )
     tables["summaries"] = _summarize_regions(partners, tables["metrics"], groups)
     return tables
-
-
-def _rate_partners(models: Models, before: pd.DataFrame, features: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """One row a partner: score, rank, tier, and the one of a year ago; and the contributions."""
-    rating, settings = models.rating, models.params.rating
-    thresholds = rating.tier_thresholds_
-    score_before = rating.score(before)["score"] if len(before) else pd.Series(dtype="float64")
-    tier_before = assign_tiers(score_before, thresholds=thresholds).tier
-    scores = rating.score(features)
-    ranks = rating.rank_interval(features, draws=settings.interval_draws, level=settings.interval_level)
-    tiers = assign_tiers(scores["score"], hysteresis=settings.hysteresis, previous=tier_before, thresholds=thresholds)
-    rated = pd.concat(
-        [
-            scores,
-            ranks[["lower", "upper"]].add_prefix("rank_"),
-            tiers.tier.rename("tier"),
-            tier_before.rename("tier_before").reindex(features.index),
-            features[["monetary_value_365d", "recency_days"]],
-        ],
-        axis=1,
-    )
-    return rated, rating.contributions(features)
 
 
 def _plan_steps(models: Models, features: pd.DataFrame, partners: pd.DataFrame) -> pd.DataFrame:
@@ -130,37 +122,6 @@ def _plan_steps(models: Models, features: pd.DataFrame, partners: pd.DataFrame) 
     titles = {name: action.text[params.report.language].title for name, action in params.actions.items()}
     plan.insert(4, "title", plan["action"].map(titles))
     return plan.set_index("partner_id")
-
-
-def _advise_partners(models: Models, features: pd.DataFrame, partners: pd.DataFrame) -> pd.DataFrame:
-    """One row a partner close below the next tier, the closest first: what would lift it, tried out."""
-    rating, settings = models.rating, models.params.rating
-    thresholds = rating.tier_thresholds_ + settings.hysteresis
-    rows = []
-    for _, own in partners.dropna(subset=["tier"]).groupby("region"):
-        gaps = pd.concat(
-            {tier: thresholds[tier] - own.loc[own["tier"] < tier, "score"] for tier in thresholds.index[:-1]},
-            names=["tier"],
-        )
-        nearest = gaps[gaps > 0].sort_values(kind="stable").reset_index().drop_duplicates("partner_id").head(_ADVISED)
-        for partner_id, tier, gap in nearest[["partner_id", "tier", "score"]].itertuples(index=False):
-            advice = rating.raise_to(features, partner_id, tier, hysteresis=settings.hysteresis)
-            changes = advice.changes[["feature", "now", "then"]].itertuples(index=False)
-            rows.append(
-                {
-                    "partner_id": partner_id,
-                    "name": partners.loc[partner_id, "name"],
-                    "tier": str(partners.loc[partner_id, "tier"]),
-                    "next_tier": tier,
-                    "score": advice.score,
-                    "points_missing": gap,
-                    "reachable": advice.reachable,
-                    "advice": state_changes(changes) or advice.reason,
-                    "region": partners.loc[partner_id, "region"],
-                }
-            )
-    columns = ["partner_id", "name", "tier", "next_tier", "score", "points_missing", "reachable", "advice", "region"]
-    return pd.DataFrame(rows, columns=columns).set_index("partner_id").sort_values("points_missing", kind="stable")
 
 
 def _tell_journey(models: Models, features: pd.DataFrame, groups: dict[str, pd.Index]) -> dict[str, pd.DataFrame]:
@@ -208,9 +169,9 @@ def _tell_effect(models: Models, partners: pd.DataFrame) -> dict[str, pd.DataFra
     }
 
 
-def _summarize_coverage(features: pd.DataFrame) -> pd.DataFrame:
+def _summarize_coverage(features: pd.DataFrame, params: "Params") -> pd.DataFrame:
     """One row a family of features: family, number of features, share of known values (0 to 1)."""
-    family = describe_features()["family"]
+    family = describe_features(assessed=list_assessed(params.rating.factors))["family"]
     known = features.notna().mean().groupby(family.reindex(features.columns), sort=False).agg(["size", "mean"])
     return known.set_axis(["features", "coverage"], axis=1).rename_axis("family").reset_index()
 
@@ -251,19 +212,6 @@ def _count_variants(assignments: pd.DataFrame, region: pd.Series, as_of: str) ->
         n=("partner_id", "nunique"), first=("assigned_at", "min"), last=("assigned_at", "max")
     )
     return counts.reset_index()
-
-
-def _mean_factors(contributions: pd.DataFrame, factors: pd.DataFrame) -> pd.DataFrame:
-    """One row a factor: its mean contribution in points, and for what share of these partners it is known."""
-    return pd.DataFrame(
-        {
-            "factor": factors.index,
-            "pillar": factors["pillar"].to_numpy(),
-            "weight": factors["weight"].to_numpy(),
-            "contribution": contributions.dropna(how="all").fillna(0).mean().reindex(factors.index).to_numpy(),
-            "coverage": contributions.notna().mean().reindex(factors.index).to_numpy(),
-        }
-    )
 
 
 def _summarize_regions(partners: pd.DataFrame, metrics: pd.DataFrame, groups: dict[str, pd.Index]) -> pd.DataFrame:

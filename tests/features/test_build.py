@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from partnerseg.features.build import build_features
-from partnerseg.features.catalogue import FEATURES
+from partnerseg.features.build import TEXTS, build_features
+from partnerseg.features.catalogue import FEATURES, describe_features
+from partnerseg.features.events import ASSESSED, EVIDENCE
 
 AS_OF = "2026-06-30"
 
@@ -39,8 +40,8 @@ def touches(*rows: tuple) -> pd.DataFrame:
     return frame
 
 
-def build(as_of=AS_OF, **tables) -> pd.DataFrame:
-    return build_features({"partners": partners("a", "b"), **tables}, as_of)
+def build(as_of=AS_OF, *, assessed=ASSESSED, evidence=EVIDENCE, **tables) -> pd.DataFrame:
+    return build_features({"partners": partners("a", "b"), **tables}, as_of, assessed=assessed, evidence=evidence)
 
 
 SALES = sales(
@@ -118,6 +119,19 @@ def test_months_before_the_first_sale_do_not_count_but_quiet_months_after_it_do(
     assert found["b"] == pytest.approx(np.sqrt(4 * 2500 / 12 - (200 / 12) ** 2) / (200 / 12), rel=1e-14)
 
 
+def test_variation_is_drawn_to_the_middle_by_how_few_months_are_known():
+    # a as above: 8 months since the first sale; b: 2 months, equal; c: in this month only.
+    frame = sales(
+        ("a", "2025-11-03", 100.0), ("a", "2026-02-10", 300.0), ("a", "2026-04-10", 200.0),
+        ("b", "2026-05-10", 80.0), ("b", "2026-06-10", 80.0), ("b", "2026-07-10", 9000.0),
+        ("c", "2026-07-11", 80.0), ("d", "2024-01-01", 80.0),
+    )  # fmt: skip
+    found = build(partners=partners("a", "b", "c", "d"), sales=frame, as_of="2026-07-15")["shrunk_variation_365d"]
+    assert found["a"] == pytest.approx((8 * np.sqrt(17500 - 75**2) / 75 + 6 * 0.75) / 14, rel=1e-14)
+    assert found["b"] == pytest.approx(6 * 0.75 / 8, rel=1e-14)  # July is not over
+    assert found.isna().tolist() == [False, False, True, True]  # c has no complete month, d no revenue
+
+
 def test_gap_needs_two_days_in_the_window():
     frame = sales(("a", "2025-06-30", 1.0), ("a", "2026-01-01", 1.0), ("a", "2026-01-01 12:00", 1.0))
     assert np.isnan(build(sales=frame).loc["a", "longest_gap_days_365d"])
@@ -143,6 +157,37 @@ def test_customers_by_hand():
     assert a["top_customer_share_365d"] == 100 / 200
 
 
+def test_customers_that_stay_by_hand():
+    frame = sales(
+        ("a", "2024-07-01", 10.0),  # first day of the window before
+        ("a", "2024-06-30", 10.0),  # last day that is too old
+        ("a", "2025-06-30", 10.0),
+        ("a", "2025-07-01", 30.0),
+        ("a", "2026-06-30", 30.0),
+        ("a", "2026-06-01", 30.0),
+        ("b", "2026-06-01", 30.0),
+        ("b", "2025-06-01", 30.0),
+        ("c", "2026-06-01", 30.0),
+        customer_id=["kept", "old", "lost", "new", "kept", "new", "x", None, "y"],
+    )
+    found = build(partners=partners("a", "b", "c"), sales=frame)
+    assert found["retained_customers_365d"].fillna(-1).tolist() == [1 / 2, -1, -1]  # kept, of kept and lost
+    # kept 729 days, old 0, lost 0, new 335.
+    assert found["customer_lifetime_days"].tolist() == [(729 + 335) / 4, 0, 0]
+    assert found.loc["a", "customers_365d"] == 2
+
+
+def test_new_deals_by_hand():
+    stages = pd.DataFrame(
+        [("a", "lead", "2026-01-01", "1"), ("a", "won", "2026-02-01", "1"), ("a", "lead", "2025-06-30", "2"),
+         ("a", "won", "2026-02-01", "2"), ("a", "lead", None, "3"), ("a", "grown", "2026-02-01", None)],
+        columns=["partner_id", "stage", "entered_at", "deal_id"],
+    ).assign(entered_at=lambda frame: times(frame["entered_at"]))  # fmt: skip
+    found = build(stages=stages)["new_deals_365d"]
+    assert found.tolist() == [1, 0]  # deal 2 is older than the window, since when deal 3 stands there is not known
+    assert build(stages=stages[stages["deal_id"].isna()])["new_deals_365d"].isna().all()
+
+
 def test_geography_by_hand():
     frame = sales(
         ("a", "2026-06-01", 100.0),
@@ -154,6 +199,7 @@ def test_geography_by_hand():
     found = build(sales=frame)
     assert found["countries_365d"].tolist() == [2, 1]
     assert found["effective_countries_365d"].tolist() == pytest.approx([2, 1], abs=1e-11)
+    assert found["established_countries_365d"].tolist() == pytest.approx([1 / 10 + 4 / 13, 1 / 10], abs=1e-6)
 
 
 def test_engagement_by_hand():
@@ -183,6 +229,19 @@ def test_engagement_by_hand():
     assert a["contact_recency_days"] == 0
     assert a["response_recency_days"] == 9
     assert np.isnan(found.loc["b", "reply_rate_365d"])  # nothing was sent
+
+
+def test_campaigns_by_hand():
+    rows = [("a", "sent", "c1"), ("a", "sent", "c1"), ("a", "sent", "c2"), ("a", "sent", None), ("a", "replied", "c1"),
+            ("a", "opened", "c2"), ("a", "clicked", None), ("b", "attended", "c2"), ("c", "sent", "c1"),
+            ("c", "clicked", "c1"), ("c", "replied", "c1")]  # fmt: skip
+    frame = touches(*[(partner, "2026-06-01", "email", action) for partner, action, _ in rows])
+    everybody = partners("a", "b", "c")
+    found = build(partners=everybody, touches=frame.assign(campaign=[campaign for *_, campaign in rows]))
+    assert found["campaign_responses_365d"].tolist() == [1, 1, 2]
+    assert found["campaign_conversion_365d"].fillna(-1).tolist() == [1 / 3, -1, 1]
+    unknown = build(partners=everybody, touches=frame)[["campaign_responses_365d", "campaign_conversion_365d"]]
+    assert unknown.isna().all().all()
 
 
 def test_rates_do_not_exceed_one():
@@ -218,6 +277,31 @@ def test_training_by_hand():
 def test_a_certificate_counts_once_and_until_it_expires():
     before = build(trainings=trainings(), as_of="2026-06-29").loc["a", "certificates_in_force"]
     assert before == 3  # c1 was renewed and counts once; c3 still holds
+
+
+def test_knowledge_counts_full_in_the_own_specialization_and_half_outside_it():
+    table = trainings()
+    found = build(partners=partners("a", specialization=["security"]), trainings=table).loc["a"]
+    # 3 trainings, 1 of them in security: 1 + 2 / 2. Certificates: c1 and c3 outside it, c4 in it.
+    assert found["focused_trainings_365d"] == 2
+    assert found["certified_knowledge"] == 1 / 2 + 1 / 2 + 1  # c3 expired on this day and counts still
+    for unknown in (partners("a"), partners("a", specialization=[None])):
+        found = build(partners=unknown, trainings=table).loc["a"]
+        assert (found["focused_trainings_365d"], found["certified_knowledge"]) == (3 / 2, 3 / 2)
+    bare = build(partners=partners("a", specialization=["security"]), trainings=table.drop(columns="specialization"))
+    assert bare.loc["a", "focused_trainings_365d"] == 3 / 2
+
+
+def test_an_expired_certificate_fades_until_it_is_renewed():
+    dates = ["2026-06-30", "2026-12-27", "2027-06-25"]  # 0, 180 and 360 days after c3 expired
+    table = trainings()[lambda frame: frame["course"] == "c3"]
+    held = build(partners=partners("a", specialization=["cloud"]), trainings=table, as_of=dates)["certified_knowledge"]
+    assert held.tolist() == [1, 1 / 2, 1 / 4]
+    renewal = table.assign(completed_at=times(["2027-01-01"]), expires_at=times([None]), specialization="security")
+    both = build(partners=partners("a", specialization=["cloud"]), trainings=pd.concat([table, renewal]), as_of=dates)[
+        "certified_knowledge"
+    ]
+    assert both.tolist() == [1, 1 / 2, 1 / 2]  # renewed, in another specialization now
 
 
 def tickets() -> pd.DataFrame:
@@ -277,6 +361,21 @@ def test_complaints_are_added_over_tickets_and_feedback():
     assert build(feedback=feedback(), tickets=tickets()).loc["a", "complaints_365d"] == 2
 
 
+def test_complaints_for_each_sale():
+    frame = sales(
+        ("a", "2026-01-01", 1.0), ("a", "2026-01-02", 1.0), ("a", "2026-01-03", -1.0), ("a", "2024-01-03", 1.0)
+    )
+    found = build(feedback=feedback(), tickets=tickets(), sales=frame)["complaint_rate_365d"]
+    assert found.fillna(-1).tolist() == [2 / 2, -1]
+    assert build(sales=frame)["complaint_rate_365d"].isna().all()
+
+
+def test_revenue_against_the_declared_potential():
+    declared = partners("a", "b", "c", "d", declared_potential=[3540.0, 100.0, np.nan, 0.0])
+    found = build(partners=declared, sales=SALES)["potential_reached_365d"]
+    assert found.fillna(-1).tolist() == [1770 / 3540, 0, -1, -1]
+
+
 def test_assessments_by_hand():
     frame = pd.DataFrame(
         [
@@ -294,6 +393,38 @@ def test_assessments_by_hand():
     assert a["assessed_strategic_planning"] == pytest.approx(33.3, abs=1e-12)
     assert np.isnan(a["assessed_marketing_strategy"])
     assert np.isnan(found.loc["b", "assessed_teamwork"])
+
+
+def test_steps_of_a_factor_belong_to_it_and_may_be_asked_for():
+    rows = [("strategic_planning", 50.0, "manager"), ("strategic_planning.analysis", 80.0, "manager"),
+            ("strategic_planning.analysis", 20.0, "self"), ("strategic_planning.action_plan", 60.0, "manager"),
+            ("strategic_planningx", 0.0, "manager"), ("innovation", 10.0, "audit")]  # fmt: skip
+    frame = pd.DataFrame(rows, columns=["factor", "score", "assessor"])
+    frame = frame.assign(partner_id="a", assessed_at=day("2026-03-01"))
+    asked = ("strategic_planning", "strategic_planning.analysis", "strategic_planning.execution", "innovation")
+    found = build(assessments=frame, assessed=asked)
+    a = found.loc["a"]
+    assert a["assessed_strategic_planning"] == pytest.approx((0.7 * (50 + 80 + 60) + 0.4 * 20) / 2.5, abs=1e-12)
+    assert a["assessed_strategic_planning.analysis"] == pytest.approx((0.7 * 80 + 0.4 * 20) / 1.1, abs=1e-12)
+    assert np.isnan(a["assessed_strategic_planning.execution"])
+    assert a["assessed_innovation"] == 10
+    assert "assessed_teamwork" not in found
+    assert list(describe_features(assessed=asked).index) == [name for name in found if name not in TEXTS]
+
+
+def test_evidence_counts_as_much_as_it_is_said_to():
+    frame = pd.DataFrame(
+        {"partner_id": "a", "assessed_at": day("2026-03-01"), "factor": "teamwork", "score": [30.0, 90.0],
+         "assessor": ["manager", "self"]}
+    )  # fmt: skip
+    weights = ({"manager": 1.0, "self": 0.25}, {"manager": 0.5, "self": 0.5}, {"self": 1.0}, {"self": 0.0})
+    found = [build(assessments=frame, evidence=evidence).loc["a", "assessed_teamwork"] for evidence in weights]
+    assert found[:3] == [(30 + 0.25 * 90) / 1.25, 60, 90]
+    assert np.isnan(found[3])
+    with pytest.raises(ValueError, match=r"evidence\['self'\] == 1.5, must be between 0 and 1"):
+        build(assessments=frame, evidence={"self": 1.5})
+    with pytest.raises(ValueError, match="must be names of factors, each once, not 'teamwork'"):
+        build(assessments=frame, assessed=["teamwork", "teamwork"])
 
 
 def test_profile_by_hand():

@@ -1,13 +1,14 @@
 """Every feature is registered, told and built."""
 
 import ibis
+import numpy as np
 import pandas as pd
 import pytest
 
 from partnerseg.features import build
 from partnerseg.features.build import build_features
 from partnerseg.features.catalogue import FAMILIES, FEATURES, describe_features
-from partnerseg.features.events import SOURCES
+from partnerseg.features.events import ASSESSED, SOURCES
 from partnerseg.features.feature import REGISTRY, feature
 from partnerseg.features.windows import Events
 from partnerseg.programme.simulate import simulate_programme
@@ -28,6 +29,9 @@ FIXED = [
     "partner_nps_365d", "customer_nps_365d", "review_score_365d", "assessed_marketing_strategy",
     "assessed_content_uniqueness", "assessed_teamwork", "assessed_strategic_planning", "assessed_technical_equipment",
     "preferred_channels", "preferred_topics", "avoided", "declared_potential",
+    "potential_reached_365d", "shrunk_variation_365d", "retained_customers_365d", "customer_lifetime_days",
+    "new_deals_365d", "campaign_responses_365d", "campaign_conversion_365d", "established_countries_365d",
+    "focused_trainings_365d", "certified_knowledge", "complaint_rate_365d",
 ]  # fmt: skip
 
 
@@ -37,7 +41,7 @@ def test_fixed_columns_are_there():
 
 
 def test_every_registered_feature_is_in_the_catalogue():
-    assert set(FEATURES) == set(REGISTRY)
+    assert set(FEATURES) == set(REGISTRY) | {f"assessed_{factor}" for factor in ASSESSED}
     assert list(dict.fromkeys(feature.family for feature in FEATURES.values())) == [
         family.__name__.rpartition(".")[2] for family in FAMILIES
     ]
@@ -65,7 +69,10 @@ def test_every_feature_is_told_completely(described, name):
 
 
 def test_every_feature_is_built_and_varies_in_the_sample_programme():
-    features = build_features(simulate_programme(150, random_state=1).tables, "2026-06-30")
+    tables = simulate_programme(150, random_state=1).tables
+    stages = tables["stages"]  # partners travel in the sample, their deals do not
+    tables["stages"] = stages.assign(deal_id=np.where(stages.index % 2, stages.index.astype(str), None))
+    features = build_features(tables, "2026-06-30")
     assert features.columns.tolist()[-len(FEATURES) :] == list(FEATURES)
     assert (features[list(FEATURES)].dtypes == "float64").all()
     assert (features[list(FEATURES)].min() < features[list(FEATURES)].max()).all()

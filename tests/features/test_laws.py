@@ -65,6 +65,15 @@ def test_one_date_alone_equals_the_same_date_in_a_list(tables, features):
     assert_same_bits(features, build_features(tables, [*DATES[::-1], DATES[0]]))
 
 
+def test_a_country_known_long_ago_is_known_on_one_date_as_on_many():
+    sales = pd.DataFrame({"sale_id": ["1"], "partner_id": ["a"], "sold_at": pd.to_datetime(["2025-01-01"]),
+                          "amount": 1.0, "currency": "EUR", "is_return": False, "country": "SE"})  # fmt: skip
+    data = {"partners": pd.DataFrame({"partner_id": ["a"]}), "sales": sales}
+    many = build_features(data, ["2024-12-31", "2025-06-30", "2026-06-30"])
+    assert many["countries_365d"].fillna(-1).tolist() == [-1, 1, 0]
+    assert_same_bits(many.loc["2026-06-30"], build_features(data, "2026-06-30"))
+
+
 def test_order_of_rows_does_not_matter(tables, features):
     shuffled = {name: frame.sample(frac=1, random_state=1) for name, frame in tables.items()}
     assert_same_bits(features, build_features(shuffled, DATES))
@@ -76,7 +85,8 @@ def test_unknown_optional_columns_leave_the_rest_alone(tables):
     lost = [name for name in FEATURES if bare[name].isna().all()]
     assert set(lost) == {
         "customers_90d", "customers_365d", "new_customers_90d", "new_customers_365d", "repeat_rate_365d",
-        "top_customer_share_365d", "countries_365d", "effective_countries_365d",
+        "top_customer_share_365d", "countries_365d", "effective_countries_365d", "retained_customers_365d",
+        "customer_lifetime_days", "established_countries_365d", "new_deals_365d",
     }  # fmt: skip
     assert_same_bits(full.drop(columns=lost).assign(**bare[lost]), bare.drop(columns=lost).assign(**bare[lost]))
 
@@ -84,7 +94,10 @@ def test_unknown_optional_columns_leave_the_rest_alone(tables):
 def test_money_scales_and_everything_else_stays(tables):
     sales = tables["sales"].assign(amount=tables["sales"]["amount"] * 100)
     full, scaled = build_features(tables, "2026-06-30"), build_features({**tables, "sales": sales}, "2026-06-30")
-    money = [f"monetary_value_{days}d" for days in (30, 90, 365)] + ["average_order_value_365d"]
+    money = [f"monetary_value_{days}d" for days in (30, 90, 365)] + [
+        "average_order_value_365d",
+        "potential_reached_365d",
+    ]
     scaled[money] /= 100
     pd.testing.assert_frame_equal(full, scaled, check_exact=False, rtol=1e-9, atol=1e-9)
 
@@ -116,16 +129,32 @@ def tell_by_loops(sales: pd.DataFrame, as_of: str, partner: str) -> dict[str, fl
     active = orders["sold_at"].dt.to_period("M").isin(months)
     n_active = orders.loc[active, "sold_at"].dt.to_period("M").nunique()
     lost = len(year) > 0 and len(named) == 0
+    before = orders[(orders["sold_at"] >= end - pd.Timedelta(days=730)) & ~orders.index.isin(year.index)]
+    former, former_lost = set(before["customer_id"].dropna()), len(before) and before["customer_id"].isna().all()
+    both_lost = lost and (former_lost or not len(before))
+    kept = np.nan if lost or former_lost or both_lost or not former else len(former & set(named["customer_id"]))
+    span = (
+        orders.dropna(subset="customer_id").assign(day=orders["sold_at"].dt.normalize()).groupby("customer_id")["day"]
+    )
+    n_by_country = named.groupby("country").size()
     lost_quarter = len(quarter) > 0 and quarter["customer_id"].notna().sum() == 0
     return {
         "customers_365d": np.nan if lost else len(by_customer),
         "new_customers_90d": np.nan if lost_quarter else (firsts >= end - pd.Timedelta(days=90)).sum(),
         "repeat_rate_365d": (by_customer["size"] >= 2).mean() if len(by_customer) else np.nan,
+        "retained_customers_365d": kept / len(former) if former else np.nan,
+        "customer_lifetime_days": (span.max() - span.min()).dt.days.mean() if len(span) else np.nan,
+        "established_countries_365d": np.nan if lost else (n_by_country**2 / (n_by_country**2 + 9)).sum(),
         "top_customer_share_365d": share.max() if len(share) else np.nan,
         "effective_countries_365d": np.exp(-(share * np.log(share)).sum()) if len(share) else np.nan,
         "longest_gap_days_365d": np.diff(days).max() / np.timedelta64(1, "D") if len(days) > 1 else np.nan,
         "active_months_365d": n_active,
         "monthly_variation_365d": np.std(revenue) / np.mean(revenue) if n_active >= 3 and sum(revenue) > 0 else np.nan,
+        "shrunk_variation_365d": (
+            (len(revenue) * np.std(revenue) / np.mean(revenue) + 6 * 0.75) / (len(revenue) + 6)
+            if len(orders) and sum(revenue) > 0
+            else np.nan
+        ),
         "monetary_value_365d": rows.loc[rows["sold_at"] >= end - pd.Timedelta(days=365), "amount"].sum(),
         "recency_days": (end - orders["sold_at"].max()).days if len(orders) else np.nan,
     }
@@ -161,4 +190,108 @@ def test_rolled_windows_equal_loops_over_rows(seed, late, n_rows):
         for partner in ("a", "b"):
             expected = tell_by_loops(sales, as_of, partner)
             actual = found.loc[(as_of, partner), list(expected)].astype(float)
-            np.testing.assert_allclose(actual, list(expected.values()), rtol=1e-9, atol=1e-9, err_msg=f"{as_of}")
+            np.testing.assert_allclose(actual, list(expected.values()), rtol=1e-9, atol=2e-6, err_msg=f"{as_of}")
+
+
+MONTHS = [f"{month}-15" for month in pd.period_range("2025-07", "2026-06", freq="M")]
+GEOGRAPHY = "established_countries_365d"
+CASES = 150
+
+
+def build_sales(by_partner: dict[str, list[tuple[str, float, str]]]) -> pd.DataFrame:
+    """Features of partners from their sales as (day, amount, country); below 0 is a return."""
+    rows = [(partner, *row) for partner, own in by_partner.items() for row in own]
+    frame = pd.DataFrame(rows, columns=["partner_id", "sold_at", "amount", "country"])
+    sold = pd.to_datetime(frame["sold_at"])
+    frame = frame.assign(sale_id=frame.index.astype(str), sold_at=sold, currency="EUR", is_return=frame["amount"] < 0)
+    return build_features({"partners": pd.DataFrame({"partner_id": list(by_partner)}), "sales": frame}, "2026-06-30")
+
+
+def sell(counts: list[int], *, prefix: str = "c") -> list[tuple[str, float, str]]:
+    return [("2026-03-01", 10.0, f"{prefix}{place}") for place, n in enumerate(counts) for _ in range(n)]
+
+
+def build_variants(cases: list[dict[str, list[tuple[str, float, str]]]]) -> pd.DataFrame:
+    """Features of the variants of each case, each a partner of its own; index (case, variant)."""
+    found = build_sales({f"{n} {name}": rows for n, case in enumerate(cases) for name, rows in case.items()})
+    return found.set_axis(found.index.str.split(" ", n=1, expand=True))
+
+
+def lay_side_by_side(values: pd.Series) -> pd.DataFrame:
+    """One row a case in order, a column a variant."""
+    frame = values.rename("value").rename_axis(["case", "variant"]).reset_index()
+    return frame.pivot_table("value", "case", "variant", dropna=False).sort_index(key=lambda case: case.astype(int))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_country_without_sales_adds_nothing_and_success_in_one_never_takes_away(seed):
+    rng = np.random.default_rng(seed)
+    cases, n_tiny = [], rng.integers(1, 10, CASES)
+    for tiny in n_tiny:
+        counts = [1, *rng.integers(0, 30, rng.integers(0, 5))]
+        more = int(rng.integers(1, 20))
+        raised = list(counts)
+        raised[rng.integers(len(counts))] += more
+        cases.append({
+            "as it is": sell(counts),
+            "only returns": [*sell(counts), ("2026-03-01", -10.0, "elsewhere")],
+            "long ago": [*sell(counts), *[("2025-01-01", 10.0, "elsewhere")] * 50],
+            "many tiny": sell(counts) + sell([1] * tiny, prefix="tiny"),
+            "more": sell(raised),
+            "one more": sell(counts) + sell([more], prefix="new"),
+        })  # fmt: skip
+    found = lay_side_by_side(build_variants(cases)[GEOGRAPHY])
+    assert (found["only returns"] == found["as it is"]).all()
+    assert (found["long ago"] == found["as it is"]).all()
+    assert (found["many tiny"] - found["as it is"] <= n_tiny * (0.1 + 1e-6)).all()
+    assert (found["more"] >= found["as it is"]).all()
+    assert (found["one more"] > found["as it is"]).all()
+    assert (found["one more"] < found["as it is"] + 1).all()
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_more_volatile_sales_at_equal_volume_are_never_steadier(seed):
+    """Moving money from a weaker month to a stronger one makes any partner more volatile (Pigou-Dalton)."""
+    rng = np.random.default_rng(seed)
+    cases, lengths = [], rng.integers(2, 13, CASES)
+    for n in lengths:
+        months = np.round(rng.lognormal(5, rng.choice([0.1, 1, 2]), n) + 1)
+        low, high = np.sort(rng.choice(n, 2, replace=False))
+        low, high = (low, high) if months[low] <= months[high] else (high, low)
+        moved = np.floor(rng.random() * months[low])
+        volatile = months.copy()
+        volatile[[low, high]] += [-moved, moved]
+        variants = {"steady": [months.sum() / n] * n, "as it is": months, "volatile": volatile}
+        cases.append({
+            name: [(day, amount, "c") for day, amount in zip(MONTHS[-n:], amounts, strict=True)]
+            for name, amounts in variants.items()
+        })  # fmt: skip
+    found = build_variants(cases)
+    volume = lay_side_by_side(found["monetary_value_365d"])
+    assert (volume.max(axis=1) - volume.min(axis=1) < 0.01).all()
+    swing = lay_side_by_side(found["shrunk_variation_365d"])
+    assert (swing["as it is"] <= swing["volatile"] + 1e-12).all()
+    assert (swing["steady"] <= swing["as it is"] + 1e-12).all()
+    assert (swing["volatile"] > swing["as it is"]).mean() > 0.9
+    np.testing.assert_allclose(swing["steady"], 6 * 0.75 / (lengths + 6), atol=1e-4)
+
+
+@pytest.mark.parametrize("months", [[100.0], [100.0, 0.001]])
+def test_few_months_say_less_than_many(months):
+    """Steady or not, a partner of two months stands nearer to the middle than one of twelve."""
+    n = len(months)
+    found = build_sales({
+        "short": [(day, amount, "c") for day, amount in zip(MONTHS[-n:], months, strict=True)],
+        "long": [(day, amount, "c") for day, amount in zip(MONTHS, months * (12 // n), strict=True)],
+    })["shrunk_variation_365d"]  # fmt: skip
+    assert abs(found["short"] - 0.75) < abs(found["long"] - 0.75)
+
+
+def test_later_rows_change_nothing_for_factors_and_weights_of_ones_own(tables):
+    options = {"assessed": ["teamwork", "innovation"], "evidence": {"manager": 0.333, "self": 1.0}}
+    full = build_features(tables, DATES, **options)
+    for as_of in ("2025-02-28", "2026-03-30"):
+        known = build_features(know_until(tables, as_of), as_of, **options)
+        pd.testing.assert_frame_equal(full.loc[as_of], known, check_exact=True)
+    assert full["assessed_innovation"].isna().all()
+    assert full["assessed_teamwork"].notna().any()

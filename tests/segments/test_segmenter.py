@@ -280,3 +280,14 @@ def test_refuses_impossible_parameters(planted, parameters, message):
 def test_asks_for_one_partner(planted, fitted):
     with pytest.raises(ValueError, match="2 rows were given"):
         fitted.fields_to_ask(planted[0].iloc[:2])
+
+
+def test_features_made_for_the_rating_make_no_segments(tmp_path):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(120, 3)), columns=["a", "b", "shrunk_variation_365d"])
+    segmenter = PartnerSegmenter(random_state=0).fit(frame)
+    assert segmenter.dropped_ == {"shrunk_variation_365d": "made for the rating"}
+    segmenter.save(tmp_path)
+    assert PartnerSegmenter.load(tmp_path).dropped_ == segmenter.dropped_
+    asked = PartnerSegmenter(columns=["a", "shrunk_variation_365d"], random_state=0).fit(frame)
+    assert "shrunk_variation_365d" not in asked.dropped_

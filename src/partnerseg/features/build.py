@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from partnerseg.features.catalogue import FEATURES
-from partnerseg.features.events import SOURCES
+from partnerseg.features.catalogue import list_features
+from partnerseg.features.events import ASSESSED, EVIDENCE, Source, list_sources
 from partnerseg.features.windows import NO_KEY, Events, Level, Timeline, roll_levels
 from partnerseg.programme.sources import as_connection
 
@@ -21,7 +21,11 @@ FOREVER = 10**6  # a day that no date reaches
 
 
 def build_features(
-    data: "Programme | Mapping[str, pd.DataFrame]", as_of: str | date | Sequence[str | date]
+    data: "Programme | Mapping[str, pd.DataFrame]",
+    as_of: str | date | Sequence[str | date],
+    *,
+    assessed: Sequence[str] = ASSESSED,
+    evidence: Mapping[str, float] = EVIDENCE,
 ) -> pd.DataFrame:
     """Describe every partner by numbers, as known at the end of a day (UTC).
 
@@ -34,6 +38,9 @@ def build_features(
     Args:
         data: A programme, or a dict of DataFrames named as the tables; tables and optional columns may be absent.
         as_of: Day `YYYY-MM-DD`, or a list of days. The events are read once for all of them.
+        assessed: Factors of the table assessments that get a column `assessed_<factor>`; `planning` takes
+            `planning.analysis` in, its steps. `list_assessed(params.rating.factors)` tells which ones a rating names.
+        evidence: How much each kind of assessor counts, 0 to 1, as `params.rating.evidence`.
 
     Returns:
         One row a partner who has joined by the day, or whose day of joining is unknown; index partner_id, in
@@ -44,7 +51,7 @@ def build_features(
 
     Raises:
         ValueError: `as_of` is empty or no day; a partner_id stands twice in `partners`; a table does not have
-            the form of `partnerseg.programme.tables`.
+            the form of `partnerseg.programme.tables`; a weight in `evidence` is not between 0 and 1.
 
     Example:
         >>> tables = {
@@ -57,9 +64,13 @@ def build_features(
         [[100.0, 150.0, 0.0], [0.0, 0.0, nan]]
     """
     dates = _read_dates(as_of)
+    for assessor, weight in evidence.items():
+        if not 0 <= weight <= 1:
+            raise ValueError(f"evidence[{assessor!r}] == {weight}, must be between 0 and 1")
+    features, sources = list_features(assessed), list_sources(assessed, evidence)
     connection = as_connection(data)
-    events = Events()
-    formulas = {name: feature.formula(events) for name, feature in FEATURES.items()}
+    events = Events(sources)
+    formulas = {name: feature.formula(events) for name, feature in features.items()}
     withdrawn = events.consents.latest("withdrawn").fill_null(0) > 0
     asked = list(events.asked.values())
     timeline = Timeline(dates, {offset for level in asked for offset in (level.before, level.before + level.days)})
@@ -68,11 +79,11 @@ def build_features(
 
     calendar = _memorize_calendar(timeline, partners["partner_id"])
     columns: dict[str, np.ndarray] = {}
-    for source in SOURCES:
-        levels = [level for level in asked if level.source == source]
-        rows = _prepare_rows(connection, source, levels, timeline, calendar)
-        answers = roll_levels(rows, levels, timeline, n_partners, connection)
-        columns |= {name: values.ravel() for name, values in answers.items()}
+    for name, source in sources.items():
+        levels = [level for level in asked if level.source == name]
+        rows = _prepare_rows(connection, name, source, levels, timeline, calendar)
+        answers = roll_levels(rows, levels, source, timeline, n_partners, connection)
+        columns |= {level: values.ravel() for level, values in answers.items()}
 
     for name, values in numbers.items():
         columns[f"partner.{name}"] = np.tile(values, len(dates))
@@ -82,7 +93,7 @@ def build_features(
 
     hidden = found.pop("withdrawn").astype(bool)
     if hidden.any():
-        for name, feature in FEATURES.items():
+        for name, feature in features.items():
             if feature.family != "profile":
                 found[name] = np.where(hidden, np.nan, found[name])
     joined = np.flatnonzero(~(tenure < 0))
@@ -168,12 +179,16 @@ def _memorize_calendar(timeline: Timeline, partner_ids: pd.Series) -> tuple[Any,
 
 
 def _prepare_rows(
-    connection: Any, name: str, levels: list[Level], timeline: Timeline, calendar: tuple[Any, Any, Any]
+    connection: Any,
+    name: str,
+    source: Source,
+    levels: list[Level],
+    timeline: Timeline,
+    calendar: tuple[Any, Any, Any],
 ) -> Any:
     """Put the visible events of a source into a temporary table, as `roll_levels` wants them."""
     import ibis
 
-    source = SOURCES[name]
     rows = source.rows(connection.table(source.table))
     known = rows[source.time]
     for later in ("arrived_at", source.known_at):

@@ -1,5 +1,6 @@
 """All features, by column name, and what is said of them."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from partnerseg.features import (
@@ -14,7 +15,8 @@ from partnerseg.features import (
     stability,
     training,
 )
-from partnerseg.features.events import SOURCES
+from partnerseg.features.assessments import make_assessed
+from partnerseg.features.events import ASSESSED, Source, list_sources
 from partnerseg.features.feature import REGISTRY, Feature
 from partnerseg.features.windows import Events
 from partnerseg.programme.tables import TABLES
@@ -35,16 +37,43 @@ FAMILIES = (
     assessments,
     profile,
 )
-FEATURES: dict[str, Feature] = {
-    name: feature
-    for family in FAMILIES
-    for name, feature in REGISTRY.items()
-    if feature.family == family.__name__.rpartition(".")[2]
-}
 
 
-def describe_features() -> "pd.DataFrame":
+def list_features(assessed: Sequence[str] = ASSESSED) -> dict[str, Feature]:
+    """List the features by column name, in the order of columns.
+
+    Args:
+        assessed: Factors of the table assessments that get a feature each.
+
+    Raises:
+        ValueError: A factor has no name or stands there twice.
+
+    Example:
+        >>> [name for name in list_features(["planning", "planning.analysis"]) if name.startswith("assessed")]
+        ['assessed_planning', 'assessed_planning.analysis']
+    """
+    for factor in assessed:
+        if not factor or list(assessed).count(factor) > 1:
+            raise ValueError(f"assessed == {list(assessed)}, must be names of factors, each once, not {factor!r}")
+    features: dict[str, Feature] = {}
+    for family in FAMILIES:
+        own = family.__name__.rpartition(".")[2]
+        features |= {name: feature for name, feature in REGISTRY.items() if feature.family == own}
+        if family is assessments:
+            features |= {feature.name: feature for feature in map(make_assessed, assessed)}
+    return features
+
+
+FEATURES = list_features()
+# Made for the rating: they weigh what other features tell, and would make segments of their own.
+RATING_ONLY = tuple(name for name, feature in FEATURES.items() if feature.rating_only)
+
+
+def describe_features(*, assessed: Sequence[str] = ASSESSED) -> "pd.DataFrame":
     """Describe every feature.
+
+    Args:
+        assessed: Factors of the table assessments that get a feature each, as in `build_features`.
 
     Returns:
         One row a feature, index name, with columns: family; meaning (a sentence); unit; direction (`up`: more
@@ -58,9 +87,9 @@ def describe_features() -> "pd.DataFrame":
     """
     import pandas as pd
 
-    rows = []
-    for feature in FEATURES.values():
-        tables, columns = _trace(feature)
+    rows, sources = [], list_sources(assessed)
+    for feature in list_features(assessed).values():
+        tables, columns = _trace(feature, sources)
         rows.append(
             {
                 "name": feature.name,
@@ -77,14 +106,14 @@ def describe_features() -> "pd.DataFrame":
     return pd.DataFrame(rows).astype({"days": "Int64"}).set_index("name")
 
 
-def _trace(feature: Feature) -> tuple[list[str], list[str]]:
+def _trace(feature: Feature, sources: dict[str, Source]) -> tuple[list[str], list[str]]:
     """Find the tables and optional columns behind a feature from what its formula asks."""
-    events = Events()
+    events = Events(sources)
     feature.formula(events)
     tables: dict[str, None] = dict.fromkeys(events.attributes.values())
     columns: dict[str, None] = {}
     for level in events.asked.values():
-        source = SOURCES[level.source]
+        source = sources[level.source]
         tables[source.table] = None
         needed = [source.keys[level.what]] if level.what in source.keys else source.measures[level.what].columns
         table = TABLES[source.table]

@@ -1,4 +1,4 @@
-"""Whom a partner sells to, and whether they come back."""
+"""Whom a partner sells to or means to, and whether they come back."""
 
 from typing import Any
 
@@ -19,6 +19,19 @@ def new_customers(events: Any, days: int) -> Any:
     return events.sales.new("customer", days)
 
 
+@feature(
+    "new_deals_{days}d",
+    unit="deals",
+    direction="up",
+    missing="deals unknown",
+    days=(365,),
+    rating_only=True,
+)
+def new_deals(events: Any, days: int) -> Any:
+    """Number of deals that entered their first stage in the window: leads and opportunities, won or not."""
+    return events.deals.new("deal", days)
+
+
 @feature("repeat_rate_{days}d", unit="share", direction="up", missing="no sale with a known customer", days=(365,))
 def repeat_rate(events: Any, days: int) -> Any:
     """Share of the window's customers who bought at least twice in it."""
@@ -31,3 +44,30 @@ def repeat_rate(events: Any, days: int) -> Any:
 def top_customer_share(events: Any, days: int) -> Any:
     """Share of the largest customer in the window's sales to known customers."""
     return events.sales.largest_share("customer", days)
+
+
+@feature(
+    "retained_customers_{days}d",
+    unit="share",
+    direction="up",
+    missing="no sale with a known customer in the window before",
+    days=(365,),
+    rating_only=True,
+)
+def retained_customers(events: Any, days: int) -> Any:
+    """Share of the customers of the window before who bought in the window too."""
+    before = events.sales.distinct("customer", days, before=days)
+    either = events.sales.distinct("customer", 2 * days)
+    return (events.sales.distinct("customer", days) + before - either) / before.nullif(0)
+
+
+@feature(
+    "customer_lifetime_days",
+    unit="days",
+    direction="up",
+    missing="no sale with a known customer ever",
+    rating_only=True,
+)
+def customer_lifetime(events: Any) -> Any:
+    """Mean time from a customer's first to its last known purchase; 0 for one who bought on one day only."""
+    return events.sales.lifetime("customer")

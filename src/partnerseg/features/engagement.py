@@ -23,6 +23,32 @@ def open_rate(events: Any, days: int) -> Any:
     return _cap(events.touches.total("opened", days) / events.touches.total("sent", days).nullif(0))
 
 
+@feature(
+    "campaign_responses_{days}d",
+    unit="responses",
+    direction="up",
+    missing="campaigns of touches unknown",
+    days=(365,),
+    rating_only=True,
+)
+def campaign_responses(events: Any, days: int) -> Any:
+    """Clicks, replies and attendances within campaigns in the window, on every channel."""
+    return events.touches.total("campaign_answer", days)
+
+
+@feature(
+    "campaign_conversion_{days}d",
+    unit="responses a message",
+    direction="up",
+    missing="nothing was sent within a campaign",
+    days=(365,),
+    rating_only=True,
+)
+def campaign_conversion(events: Any, days: int) -> Any:
+    """Clicks, replies and attendances within campaigns in the window, over the messages sent in them; at most 1."""
+    return _cap(campaign_responses(events, days) / events.touches.total("campaign_message", days).nullif(0))
+
+
 @feature("attendances_{days}d", unit="events", direction="up", missing="touches unknown", days=(365,))
 def attendances(events: Any, days: int) -> Any:
     """Webinars and events attended in the window."""

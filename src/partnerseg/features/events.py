@@ -1,13 +1,14 @@
 """What features measure of the events: Ibis expressions, one a measure, declared once a source."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-# Grades of evidence in tenths, so that weighted sums are whole numbers.
-GRADES = {"system": 10, "audit": 9, "manager": 7, "self": 4}
+EVIDENCE = {"system": 1.0, "audit": 0.9, "manager": 0.7, "self": 0.4}  # how much each assessor counts
+PARTS = 1000  # of an assessor's weight that are kept, so that weighted sums are whole numbers
 ASSESSED = ("marketing_strategy", "content_uniqueness", "teamwork", "strategic_planning", "technical_equipment")
 RESPONSES = ("opened", "clicked", "replied", "attended", "visited")
+ANSWERS = ("clicked", "replied", "attended")  # to a campaign
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Source:
         known_at: Further time before which nothing is known of an event.
         latest_of: Only the latest event of this (and the partner) counts.
         expires: Time from which an event no longer counts.
+        half_life: Days after which an expired event counts half, where it fades.
     """
 
     table: str
@@ -55,6 +57,7 @@ class Source:
     known_at: str = ""
     latest_of: Callable[[Any], Any] | None = None
     expires: str = ""
+    half_life: int = 0
 
 
 def _count(rows: Any) -> Any:
@@ -75,16 +78,44 @@ def _nps(given_by: str) -> Callable[[Any], Any]:
     return number
 
 
-def _score_of(factor: str) -> Callable[[Any], Any]:
-    return lambda rows: (rows.factor == factor).ifelse(rows.score * _grade(rows), None)
+def _in_campaign(*actions: str) -> Callable[[Any], Any]:
+    return lambda rows: rows.campaign.notnull().ifelse(rows.action.isin(actions), None)
 
 
-def _weight_of(factor: str) -> Callable[[Any], Any]:
-    return lambda rows: (rows.factor == factor).ifelse(_grade(rows), None)
+def _is_own(rows: Any) -> Any:
+    """True for a training in the partner's own specialization; false where either is unknown."""
+    return (rows.specialization == rows.partner_specialization).fill_null(False)
 
 
-def _grade(rows: Any) -> Any:
-    return rows.assessor.cases(*GRADES.items(), else_=0)
+def _measure_assessments(assessed: Sequence[str], evidence: Mapping[str, float]) -> dict[str, Measure]:
+    """For each factor, its scores times the assessors' weights, and the weights; its steps belong to it."""
+    parts = [(assessor, round(weight * PARTS)) for assessor, weight in evidence.items()]
+
+    def score_of(factor: str) -> Callable[[Any], Any]:
+        return lambda rows: is_about(rows, factor).ifelse(rows.score * weigh(rows), None)
+
+    def weight_of(factor: str) -> Callable[[Any], Any]:
+        return lambda rows: is_about(rows, factor).ifelse(weigh(rows), None)
+
+    def is_about(rows: Any, factor: str) -> Any:
+        return (rows.factor == factor) | rows.factor.startswith(f"{factor}.")
+
+    def weigh(rows: Any) -> Any:
+        return rows.assessor.cases(*parts, else_=0)
+
+    scores = {factor: Measure(score_of(factor), scale=1_000_000) for factor in assessed}
+    return scores | {f"weight_of_{factor}": Measure(weight_of(factor)) for factor in assessed}
+
+
+def list_sources(assessed: Sequence[str] = ASSESSED, evidence: Mapping[str, float] = EVIDENCE) -> dict[str, Source]:
+    """List what can be measured, by source, when these factors are assessed and assessors count so much.
+
+    Args:
+        assessed: Factors, as in the column factor of the table assessments; `planning` takes `planning.analysis` in.
+        evidence: Weight of each assessor, 0 to 1; kept to thousandths. An assessor that is not named counts nothing.
+    """
+    own = replace(SOURCES["assessments"], measures=_measure_assessments(assessed, evidence))
+    return SOURCES | {"assessments": own}
 
 
 # What may be asked of a partner itself, and the table that says it.
@@ -126,6 +157,8 @@ SOURCES: dict[str, Source] = {
             "visited": Measure(_is("action", "visited")),
             "spoken": Measure(_is("action", "called", "met")),
             "response": Measure(_is("action", *RESPONSES)),
+            "campaign_message": Measure(_in_campaign("sent"), columns=("campaign",)),
+            "campaign_answer": Measure(_in_campaign(*ANSWERS), columns=("campaign",)),
             "email": Measure(_is("channel", "email")),
             "phone": Measure(_is("channel", "phone")),
             "event": Measure(_is("channel", "event", "webinar")),
@@ -142,19 +175,20 @@ SOURCES: dict[str, Source] = {
             "training": Measure(_count),
             "score": Measure(lambda rows: rows.score, scale=1_000_000, columns=("score",)),
             "specialized": Measure(
-                lambda rows: rows.specialization.notnull().ifelse(
-                    (rows.specialization == rows.partner_specialization).fill_null(False), None
-                ),
-                columns=("specialization",),
+                lambda rows: rows.specialization.notnull().ifelse(_is_own(rows), None), columns=("specialization",)
             ),
         },
     ),
     "certificates": Source(
         "trainings",
         "completed_at",
-        {"certificate": Measure(_is("kind", "certification"))},
+        {
+            "certificate": Measure(_is("kind", "certification")),
+            "own_certificate": Measure(lambda rows: (rows.kind == "certification") & _is_own(rows)),
+        },
         latest_of=lambda rows: rows.kind + "\n" + rows.course,
         expires="expires_at",
+        half_life=180,
     ),
     "tickets": Source(
         "tickets",
@@ -192,9 +226,17 @@ SOURCES: dict[str, Source] = {
     "assessments": Source(
         "assessments",
         "assessed_at",
-        {factor: Measure(_score_of(factor), scale=1_000_000) for factor in ASSESSED}
-        | {f"weight_of_{factor}": Measure(_weight_of(factor)) for factor in ASSESSED},
+        _measure_assessments(ASSESSED, EVIDENCE),
         latest_of=lambda rows: rows.factor + "\n" + rows.assessor,
+    ),
+    "deals": Source(
+        "stages",
+        "entered_at",
+        {"entry": Measure(_count)},
+        counted="entry",
+        amount="entry",
+        keys={"deal": "deal_id"},
+        rows=lambda rows: rows.filter(rows.deal_id.notnull()),
     ),
     "consents": Source(
         "consents",

@@ -22,6 +22,7 @@ class Feature:
         missing: When the value is missing.
         days: Length of the window in days; None when the feature has no window.
         formula: Takes what may be asked of the events and returns an Ibis expression.
+        rating_only: True when it is made for a factor of the rating and should not make segments.
     """
 
     name: str
@@ -32,13 +33,20 @@ class Feature:
     missing: str
     days: int | None
     formula: Callable[[Any], Any]
+    rating_only: bool = False
 
 
 REGISTRY: dict[str, Feature] = {}
 
 
 def feature(
-    name: str, *, unit: str, direction: Direction, missing: str, days: tuple[int, ...] = ()
+    name: str,
+    *,
+    unit: str,
+    direction: Direction,
+    missing: str,
+    days: tuple[int, ...] = (),
+    rating_only: bool = False,
 ) -> Callable[[Callable], Callable]:
     """Register the decorated function as a feature, or as one feature a window.
 
@@ -51,6 +59,7 @@ def feature(
         direction: `up`, `down` or `none`.
         missing: When the value is missing.
         days: Lengths of windows, in days.
+        rating_only: True when it is made for a factor of the rating and should not make segments.
     """
 
     def register(function: Callable) -> Callable:
@@ -67,6 +76,7 @@ def feature(
                 missing=missing,
                 days=window,
                 formula=function if window is None else partial(function, days=window),
+                rating_only=rating_only,
             )
         return function
 

@@ -70,3 +70,16 @@ def recency(events: Any) -> Any:
 def first_sale(events: Any) -> Any:
     """Days since the first known sale."""
     return events.sales.days_since_first("sale")
+
+
+@feature(
+    "potential_reached_{days}d",
+    unit="share",
+    direction="up",
+    missing="no potential declared, or sales unknown",
+    days=(365,),
+    rating_only=True,
+)
+def potential_reached(events: Any, days: int) -> Any:
+    """Revenue in the window against the yearly revenue that the partner has declared as its potential."""
+    return events.sales.total("amount", days) / events.partner("potential").nullif(0)

@@ -40,3 +40,16 @@ def complaints(events: Any, days: int) -> Any:
     """Complaints in the window, from tickets and from feedback."""
     tickets, feedback = events.tickets.total("complaint", days), events.feedback.total("complaint", days)
     return (tickets + feedback).coalesce(tickets, feedback)
+
+
+@feature(
+    "complaint_rate_{days}d",
+    unit="complaints a sale",
+    direction="down",
+    missing="no sale, or tickets and feedback unknown",
+    days=(365,),
+    rating_only=True,
+)
+def complaint_rate(events: Any, days: int) -> Any:
+    """Complaints in the window, from tickets and from feedback, divided by its sales."""
+    return complaints(events, days) / events.sales.total("sale", days).nullif(0)

@@ -4,6 +4,9 @@ from typing import Any
 
 from partnerseg.features.feature import feature
 
+TYPICAL = 0.75  # variation that is expected of a partner of whom no month is known
+TRUST = 6  # months known that count as much as the expectation
+
 
 @feature(
     "monthly_variation_{days}d",
@@ -33,3 +36,18 @@ def active_months(events: Any, days: int) -> Any:
 def longest_gap(events: Any, days: int) -> Any:
     """Longest time between two consecutive days with a sale, both within the window."""
     return events.sales.longest_gap("sale", days)
+
+
+@feature(
+    "shrunk_variation_{days}d",
+    unit="standard deviations a mean",
+    direction="down",
+    missing="no complete month since the first sale, or no revenue in sum",
+    days=(365,),
+    rating_only=True,
+)
+def shrunk_variation(events: Any, days: int) -> Any:
+    """Coefficient of variation of monthly revenue over the last 12 complete months, drawn towards a typical 0.75
+    with the weight of 6 months: with few months since the first sale a partner is neither steady nor uneven."""
+    months = events.sales.known_months("amount", days)
+    return (months * events.sales.any_variation("amount", days) + TRUST * TYPICAL) / (months + TRUST)

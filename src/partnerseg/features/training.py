@@ -35,3 +35,30 @@ def training_score(events: Any, days: int) -> Any:
 def specialized_trainings(events: Any, days: int) -> Any:
     """Trainings completed in the window in the partner's own specialization."""
     return events.partner("specialized").nullif(0) * events.trainings.total("specialized", days)
+
+
+@feature(
+    "focused_trainings_{days}d",
+    unit="trainings",
+    direction="up",
+    missing="trainings unknown",
+    days=(365,),
+    rating_only=True,
+)
+def focused_trainings(events: Any, days: int) -> Any:
+    """Trainings completed in the window: one in the partner's own specialization counts full, every other half."""
+    own = events.trainings.total("specialized", days).fill_null(0)
+    return (events.trainings.total("training", days) + own) / 2
+
+
+@feature(
+    "certified_knowledge",
+    unit="certificates",
+    direction="up",
+    missing="trainings unknown",
+    rating_only=True,
+)
+def certified_knowledge(events: Any) -> Any:
+    """Certifications by their latest completion: in the own specialization full, others half; an expired one halves
+    every 180 days."""
+    return (events.certificates.fading("certificate") + events.certificates.fading("own_certificate")) / 2

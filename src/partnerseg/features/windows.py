@@ -7,17 +7,21 @@ a running sum over dates: a group of events enters on the first date that sees i
 the first that no longer does. All sums are of whole numbers and therefore exact.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from partnerseg.features.events import ATTRIBUTES, SOURCES
+from partnerseg.features.events import ATTRIBUTES, SOURCES, Source
 
 MONTHS = 12
+ENOUGH = 3  # sales in a country that make it count half
 NAT = 2.0**40  # parts of a nat that are kept, so that entropies add up exactly
+WHOLE = 2.0**20  # parts of a country or certificate that are kept, for the same reason
 NO_KEY = 0
+MONTHLY = ("monthly_variation", "any_variation", "known_months", "active_months")
 
 
 @dataclass(frozen=True)
@@ -50,11 +54,12 @@ class Events:
     Every answer is an Ibis expression; what was asked is kept in `asked` and `attributes`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, sources: Mapping[str, Source] = SOURCES) -> None:
+        self.sources = sources
         self.asked: dict[str, Level] = {}
         self.attributes: dict[str, str] = {}
-        for name in SOURCES:
-            setattr(self, name, _Asker(name, self.asked))
+        for name, source in sources.items():
+            setattr(self, name, _Asker(name, source, self.asked))
 
     def __getattr__(self, name: str) -> "_Asker":
         raise AttributeError(f"events.{name}: no such source; possible sources are: {', '.join(SOURCES)}")
@@ -70,17 +75,16 @@ class Events:
 
 
 class _Asker:
-    def __init__(self, source: str, asked: dict[str, Level]) -> None:
-        self._source, self._asked = source, asked
+    def __init__(self, name: str, source: Source, asked: dict[str, Level]) -> None:
+        self._name, self._source, self._asked = name, source, asked
 
     def _ask(self, kind: str, what: str, days: int = 0, before: int = 0) -> Any:
         import ibis
 
-        source = SOURCES[self._source]
-        known = [*source.measures, *source.keys]
+        known = [*self._source.measures, *self._source.keys]
         if what not in known:
-            raise ValueError(f"events.{self._source}: nothing is called {what!r}; possible names: {', '.join(known)}")
-        level = Level(self._source, kind, what, days, before)
+            raise ValueError(f"events.{self._name}: nothing is called {what!r}; possible names: {', '.join(known)}")
+        level = Level(self._name, kind, what, days, before)
         self._asked[level.name] = level
         return ibis._[level.name]
 
@@ -100,9 +104,9 @@ class _Asker:
         """Whole days since the first event of which the measure is 1."""
         return self._ask("first", measure)
 
-    def distinct(self, key: str, days: int) -> Any:
-        """Different values of a key in the window; missing where it has events and no value."""
-        return self._ask("distinct", key, days)
+    def distinct(self, key: str, days: int, *, before: int = 0) -> Any:
+        """Different values of a key in the window; `before` shifts its end; missing where no event has a value."""
+        return self._ask("distinct", key, days, before)
 
     def new(self, key: str, days: int) -> Any:
         """Values of a key that came up for the first time in the window."""
@@ -111,6 +115,14 @@ class _Asker:
     def repeated(self, key: str, days: int) -> Any:
         """Values of a key that came up at least twice in the window."""
         return self._ask("repeated", key, days)
+
+    def established(self, key: str, days: int) -> Any:
+        """Values of a key in the window, each counted by its n events as n^2 / (n^2 + 9)."""
+        return self._ask("established", key, days)
+
+    def lifetime(self, key: str) -> Any:
+        """Mean days from the first to the last known event of a key's values."""
+        return self._ask("lifetime", key)
 
     def largest_share(self, key: str, days: int) -> Any:
         """Share of the largest value of a key in the amount of the window."""
@@ -121,8 +133,16 @@ class _Asker:
         return self._ask("entropy", key, days)
 
     def monthly_variation(self, measure: str, days: int) -> Any:
-        """Coefficient of variation over the last 12 complete months."""
+        """Coefficient of variation over the last 12 complete months; missing with events in fewer than 3 of them."""
         return self._ask("monthly_variation", measure, days)
+
+    def any_variation(self, measure: str, days: int) -> Any:
+        """Coefficient of variation over the last 12 complete months, however few there are since the first event."""
+        return self._ask("any_variation", measure, days)
+
+    def known_months(self, measure: str, days: int) -> Any:
+        """Months since the first event among the last 12 complete months."""
+        return self._ask("known_months", measure, days)
 
     def active_months(self, measure: str, days: int) -> Any:
         """Months with an event among the last 12 complete months."""
@@ -135,6 +155,10 @@ class _Asker:
     def latest(self, measure: str) -> Any:
         """Sum over the latest events, one of each kind that the source tells apart."""
         return self._ask("latest", measure)
+
+    def fading(self, measure: str) -> Any:
+        """Sum over the latest events, where an expired one counts half after the source's half-life, and so on."""
+        return self._ask("fading", measure)
 
 
 class Timeline:
@@ -176,10 +200,12 @@ class Roller:
     Attributes:
         timeline: Dates and bins.
         n_partners: Number of partners.
+        source: Where the events come from.
     """
 
     timeline: Timeline
     n_partners: int
+    source: Source
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -244,7 +270,7 @@ class Stay:
 
 
 def roll_levels(
-    rows: Any, levels: list[Level], timeline: Timeline, n_partners: int, connection: Any
+    rows: Any, levels: list[Level], source: Source, timeline: Timeline, n_partners: int, connection: Any
 ) -> dict[str, np.ndarray]:
     """Answer what was asked of one source.
 
@@ -253,6 +279,7 @@ def roll_levels(
             (position of the first date that sees the event), measures as whole numbers, keys as hashes; for sources
             that look at the latest events also key, moment and expires (days since 1970).
         levels: What was asked.
+        source: The source.
         timeline: Dates and bins.
         n_partners: Number of partners.
         connection: Backend that holds the rows.
@@ -260,13 +287,13 @@ def roll_levels(
     Returns:
         For each level's name an array of dates x partners.
     """
-    roller = Roller(timeline, n_partners)
+    roller = Roller(timeline, n_partners, source)
     if connection.to_pyarrow(rows.count()).as_py() == 0:
         return {level.name: np.full(roller.shape, np.nan) for level in levels}
     answers: dict[str, np.ndarray] = {}
     plain = [level for level in levels if level.kind in ("total", "known", "last", "first")]
-    keyed = [level for level in levels if level.kind in ("distinct", "new", "repeated", "largest_share", "entropy")]
-    monthly = [level for level in levels if level.kind in ("monthly_variation", "active_months")]
+    keyed = [level for level in levels if level.what in source.keys]
+    monthly = [level for level in levels if level.kind in MONTHLY]
     if plain:
         answers |= _roll_plain(rows, plain, roller, connection)
     for key in dict.fromkeys(level.what for level in keyed):
@@ -276,7 +303,7 @@ def roll_levels(
     for level in levels:
         if level.kind == "longest_gap":
             answers[level.name] = _roll_gaps(rows, level, roller, connection)
-    latest = [level for level in levels if level.kind == "latest"]
+    latest = [level for level in levels if level.kind in ("latest", "fading")]
     if latest:
         answers |= _roll_latest(rows, latest, roller, connection)
     return answers
@@ -289,7 +316,7 @@ def _fetch(expression: Any, connection: Any) -> dict[str, np.ndarray]:
 
 
 def _roll_plain(rows: Any, levels: list[Level], roller: Roller, connection: Any) -> dict[str, np.ndarray]:
-    source, timeline = SOURCES[levels[0].source], roller.timeline
+    source, timeline = roller.source, roller.timeline
     sums = {}
     for kind, what in dict.fromkeys((level.kind, level.what) for level in levels):
         measure = rows[what]
@@ -331,14 +358,20 @@ def _roll_plain(rows: Any, levels: list[Level], roller: Roller, connection: Any)
 
 
 def _roll_keyed(rows: Any, levels: list[Level], roller: Roller, connection: Any) -> dict[str, np.ndarray]:
-    source, timeline = SOURCES[levels[0].source], roller.timeline
+    source, timeline = roller.source, roller.timeline
     counted = rows.filter(rows[source.counted] == 1)
-    if all(level.kind != "new" for level in levels):
-        reached = timeline.left(max(level.days for level in levels)) > 0
+    known = _fetch(counted.agg(seen=counted.seen.min(where=counted[levels[0].what] != NO_KEY)), connection)["seen"]
+    known = known[~np.isnan(known)].astype(np.int64)  # from where on the key is known at all, however long ago
+    kinds = {level.kind for level in levels}
+    if not kinds & {"new", "lifetime"}:
+        reached = timeline.left(max(level.before + level.days for level in levels)) > 0
         counted = counted.filter(counted.bin >= int(np.argmax(reached)))
+    sums = {"events": counted.count(), "amount": counted[source.amount].sum().fill_null(0.0)}
+    if "lifetime" in kinds:
+        sums |= {"first": counted.day.min(), "last": counted.day.max()}
     cells = _fetch(
         counted.group_by("partner", "bin", "seen", key=counted[levels[0].what])
-        .agg(events=counted.count(), amount=counted[source.amount].sum().fill_null(0.0))
+        .agg(**sums)
         .order_by("partner", "key", "bin"),
         connection,
     )
@@ -351,20 +384,33 @@ def _roll_keyed(rows: Any, levels: list[Level], roller: Roller, connection: Any)
     group = _number_groups(partner, cells["key"])
     answers = {}
     for level in levels:
-        until = timeline.left(level.days)[bins]
-        if level.kind in ("largest_share", "entropy"):
-            values = _roll_shares(level.kind, partner, group, seen, until, cells["amount"], roller)
+        window = level.before, level.before + level.days
+        start, until = np.maximum(seen, timeline.left(window[0])[bins]), timeline.left(window[1])[bins]
+        if level.kind == "lifetime":
+            values = _roll_lifetimes(partner, group, seen, cells["first"], cells["last"], roller)
+        elif level.kind in ("largest_share", "entropy"):
+            values = _roll_shares(level.kind, partner, group, start, until, cells["amount"], roller)
         else:
-            values = _roll_counts(level.kind, cells, group, until, roller)
+            if level.kind == "established":
+                values = _roll_shares(level.kind, partner, group, start, until, cells["events"], roller)
+            else:
+                values = _roll_counts(level.kind, partner, group, start, until, cells["events"], roller)
             if unnamed.any():
-                in_vain = roller.between(*every[:2], timeline.left(level.days)[every[2]]).add(unnamed)
-                values[(in_vain > 0) & (roller.between(partner, seen, until).add() == 0)] = np.nan
-        answers[level.name] = roller.hide_unknown(values, seen)
+                opens, ends = (timeline.left(offset)[every[2]] for offset in window)
+                in_vain = roller.between(every[0], np.maximum(every[1], opens), ends).add(unnamed)
+                values[(in_vain > 0) & (roller.between(partner, start, until).add() == 0)] = np.nan
+        answers[level.name] = roller.hide_unknown(values, known)
     return answers
 
 
 def _roll_counts(
-    kind: str, cells: dict[str, np.ndarray], group: np.ndarray, until: np.ndarray, roller: Roller
+    kind: str,
+    partner: np.ndarray,
+    group: np.ndarray,
+    seen: np.ndarray,
+    until: np.ndarray,
+    events: np.ndarray,
+    roller: Roller,
 ) -> np.ndarray:
     """Count keys: each through the one event that is its latest, its first or its second latest on a date.
 
@@ -372,12 +418,11 @@ def _roll_counts(
     first and earlier ones. An event that no window sees as long as it is the latest hides no other one.
     """
     never = len(roller.timeline.ends)
-    partner, seen = cells["partner"], cells["seen"]
     if kind == "new":
         return roller.between(partner, seen, np.minimum(until, _min_before(seen, group, never))).add()
     which = np.flatnonzero(seen < until)
     if kind == "repeated":
-        which = np.repeat(which, np.minimum(cells["events"][which], 2))
+        which = np.repeat(which, np.minimum(events[which], 2))
     partner, seen, until, group = partner[which], seen[which], until[which], group[which]
     later = _min_after(seen, group, never)
     if kind == "repeated":
@@ -394,8 +439,8 @@ def _roll_shares(
     amount: np.ndarray,
     roller: Roller,
 ) -> np.ndarray:
-    """Follow the amount of every key over the dates and tell the largest share or the entropy."""
-    values = np.full(roller.shape, np.nan)
+    """Follow the amount of every key over the dates; tell the largest share, the entropy or the established keys."""
+    values = np.full(roller.shape, 0.0 if kind == "established" else np.nan)
     counts = seen < until
     if not counts.any():
         return values
@@ -411,6 +456,10 @@ def _roll_shares(
         enters, leaves = seen == date, until == date
         amounts += np.bincount(group[enters], amount[enters], len(amounts))
         amounts -= np.bincount(group[leaves], amount[leaves], len(amounts))
+        if kind == "established":
+            parts = np.rint(amounts**2 / (amounts**2 + ENOUGH**2) * WHOLE)
+            values[date, present] = np.add.reduceat(parts, of_partner) / WHOLE
+            continue
         positive = np.maximum(amounts, 0.0)
         total = np.add.reduceat(positive, of_partner)
         total[total == 0] = np.nan
@@ -423,12 +472,26 @@ def _roll_shares(
     return values
 
 
+def _roll_lifetimes(
+    partner: np.ndarray, group: np.ndarray, seen: np.ndarray, first: np.ndarray, last: np.ndarray, roller: Roller
+) -> np.ndarray:
+    """Mean days from the first to the last event of a partner's keys: of each, its earliest and its latest cell."""
+    never, sums = len(roller.timeline.ends), []
+    for day, order in ((last, np.lexsort((last, group))), (first, np.lexsort((-first, group)))):
+        until = _min_after(seen[order], group[order], never)
+        stay = roller.between(partner[order], seen[order], until)
+        sums.append(stay.add(day[order].astype(np.float64)))
+    keys = stay.add()
+    keys[keys == 0] = np.nan
+    return (sums[0] - sums[1]) / keys
+
+
 def _roll_months(rows: Any, levels: list[Level], roller: Roller, connection: Any) -> dict[str, np.ndarray]:
     import ibis
 
-    source, months = SOURCES[levels[0].source], roller.timeline.months
+    source, months = roller.source, roller.timeline.months
     oldest = int(months[0]) - MONTHS - 1
-    amount = next((level.what for level in levels if level.kind == "monthly_variation"), source.amount)
+    amount = next((level.what for level in levels if level.kind.endswith("variation")), source.amount)
     cells = _fetch(
         rows.group_by("partner", "seen", month=ibis.greatest(rows.month, oldest)).agg(
             amount=rows[amount].sum().fill_null(0.0), events=rows[source.counted].sum().fill_null(0.0)
@@ -438,7 +501,7 @@ def _roll_months(rows: Any, levels: list[Level], roller: Roller, connection: Any
     shape = int(months[-1]) - oldest + 1, roller.n_partners
     revenue, events = np.zeros(shape), np.zeros(shape)
     place = (cells["month"] - oldest) * roller.n_partners + cells["partner"]
-    variation, active = np.empty(roller.shape), np.empty(roller.shape)
+    variation, active, known = (np.empty(roller.shape) for _ in range(3))
     for date, month in enumerate(months):
         enters = cells["seen"] == date
         revenue += np.bincount(place[enters], cells["amount"][enters], revenue.size).reshape(shape)
@@ -446,9 +509,14 @@ def _roll_months(rows: Any, levels: list[Level], roller: Roller, connection: Any
         window = slice(month - MONTHS - oldest, month - oldest)
         sold = np.maximum.accumulate(events > 0, axis=0)[window]
         active[date] = (events[window] > 0).sum(axis=0)
+        known[date] = sold.sum(axis=0)
         variation[date] = _variation(revenue[window], sold)
-        variation[date, active[date] < 3] = np.nan
-    values = {"monthly_variation": variation, "active_months": active}
+    values = {
+        "monthly_variation": np.where(active < 3, np.nan, variation),
+        "any_variation": variation,
+        "known_months": known,
+        "active_months": active,
+    }
     return {level.name: roller.hide_unknown(values[level.kind], cells["seen"]) for level in levels}
 
 
@@ -480,7 +548,7 @@ def _roll_gaps(rows: Any, level: Level, roller: Roller, connection: Any) -> np.n
 
 
 def _roll_latest(rows: Any, levels: list[Level], roller: Roller, connection: Any) -> dict[str, np.ndarray]:
-    source, never = SOURCES[levels[0].source], len(roller.timeline.ends)
+    source, never = roller.source, len(roller.timeline.ends)
     measures = list(dict.fromkeys(level.what for level in levels))
     cells = _fetch(
         rows.select("partner", "key", "moment", "seen", "expires", *measures).order_by(
@@ -489,15 +557,30 @@ def _roll_latest(rows: Any, levels: list[Level], roller: Roller, connection: Any
         connection,
     )
     group = _number_groups(cells["partner"], cells["key"])
-    until = np.minimum(_min_after(cells["seen"], group, never), roller.timeline.first_date_after(cells["expires"]))
+    renewed = _min_after(cells["seen"], group, never)
+    until = np.minimum(renewed, roller.timeline.first_date_after(cells["expires"]))
     answers = {}
     for level in levels:
         number = cells[level.what].astype(np.float64)
         known = ~np.isnan(number)
-        values = roller.between(cells["partner"][known], cells["seen"][known], until[known]).add(number[known])
+        if level.kind == "fading":
+            values = _fade({name: cell[known] for name, cell in cells.items()}, number[known], renewed[known], roller)
+        else:
+            values = roller.between(cells["partner"][known], cells["seen"][known], until[known]).add(number[known])
         values /= source.measures[level.what].scale
         answers[level.name] = roller.hide_unknown(values, cells["seen"][known])
     return answers
+
+
+def _fade(cells: dict[str, np.ndarray], number: np.ndarray, until: np.ndarray, roller: Roller) -> np.ndarray:
+    """Sum the events that nothing has replaced; an expired one counts half after each half-life."""
+    values = np.empty(roller.shape)
+    for date, end in enumerate(roller.timeline.ends):
+        counts = (cells["seen"] <= date) & (date < until)
+        age = np.maximum(end - 1 - cells["expires"][counts], 0)
+        parts = np.rint(number[counts] * WHOLE * 0.5 ** (age / roller.source.half_life))
+        values[date] = np.bincount(cells["partner"][counts], parts, roller.n_partners) / WHOLE
+    return values
 
 
 def _number_groups(partner: np.ndarray, key: np.ndarray) -> np.ndarray:

@@ -2,84 +2,72 @@
 
 import json
 import warnings
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
-from itertools import combinations
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from partnerseg.rating.factors import EVIDENCE, Scale, fit_scales, read_factors, read_numbers, score_factors
+from partnerseg.rating.advice import Advice, find_advice, find_reach
+from partnerseg.rating.aggregation import AGGREGATIONS
+from partnerseg.rating.errors import Errors
+from partnerseg.rating.factors import EVIDENCE, read_factors, read_numbers
+from partnerseg.rating.intervals import draw_rank_interval
+from partnerseg.rating.scaling import Scale, fit_scales, score_factors, score_numbers, spread_errors
+from partnerseg.rating.sensitivity import measure_sensitivity
 from partnerseg.rating.tiers import TIERS, find_thresholds
-from partnerseg.rating.weights import WEIGHTINGS, direct, equal
+from partnerseg.rating.weights import WEIGHTINGS, Weights, direct, equal
 
-# Dirichlet concentration of drawn weights: a weight of 0.10 has a standard deviation of 0.03.
-CONCENTRATION = 100.0
 # Points of the frozen distribution of a factor, each equally likely.
 GRID = 200
-# What comparable partners achieve: this quantile of their values, from at least so many partners.
-REACH = 0.9
-MIN_COMPARABLE = 20
-FORMAT = "partnerseg rating 1"
-_FRAMES = ("factors_", "distribution_", "reach_")
-
-
-@dataclass(frozen=True)
-class Advice:
-    """The cheapest change found that brings a partner to a tier, or why there is none.
-
-    Attributes:
-        partner_id: The partner.
-        tier: The tier aimed at.
-        reachable: True when applying `changes` gives the score needed; this was tried.
-        reason: One sentence.
-        score: Score now, 0-100; missing when not rated.
-        score_after: Score with `changes` applied; the score now when there are none.
-        changes: One row a changed feature: `factor, feature, now, then, reach` (in the feature's unit;
-            `reach` is what comparable partners achieve) and `points` (points of the feature gained).
-    """
-
-    partner_id: str
-    tier: str
-    reachable: bool
-    reason: str
-    score: float
-    score_after: float
-    changes: pd.DataFrame
+# Normalizations that a rank interval tries beside the rating's own.
+ALTERNATIVES = ("min_max", "z", "rank")
+# Weightings that ask people instead of data, so that a factor needs no data to have a weight.
+_JUDGED = ("direct", "equal", "ahp", "best_worst")
+FORMAT = "partnerseg rating 2"
+_FRAMES = ("factors_", "group_weights_", "distribution_", "reach_")
 
 
 class PartnerRating(BaseEstimator):
     """Rate partners from 0 (worst) to 100 (best) by a table of factors.
 
     A factor is the mean of its known features, each scaled between frozen bounds (see
-    `factors.fit_scales`). The score is the weighted mean of the known factors: the weight of unknown
+    `scaling.fit_scales`). The score aggregates the known factors by their weights: the weight of unknown
     factors is shared among the known in proportion. `coverage` is the share of weight that is known;
     below `min_coverage` there is no score. After `fit` a partner's score depends on nothing but its own
     row, to the last bit, so a region's partners score alike in the region's run and in the programme's.
 
     Args:
         factors: Rows of the factor table: `params.rating.factors` or mappings (see `factors.Factor`).
-        weighting: `direct` (stated weights), `equal`, `entropy` or `critic`. Weights are multiplied by
-            the evidence of the factor's grade. Under `entropy` and `critic` a factor that nobody is
-            known on, or that does not vary, keeps its stated weight, so that coverage stays honest.
+        weighting: How weights are found, a key of `weights.WEIGHTINGS`. Weights are multiplied by the
+            evidence of the factor's grade. Where weights come from the data, a factor that nobody is known on,
+            or that does not vary, keeps its stated weight, so that coverage stays honest.
+        aggregation: How points become one score, a key of `aggregation.AGGREGATIONS`.
+        outliers: `none`, or `winsorize` to take bounds from winsorized values (see `scaling.winsorize`).
         min_coverage: Least share of weight that must be known, 0-1.
         bounds_quantiles: Quantiles that bound a feature without stated bounds.
         evidence: How much each grade of evidence counts; None means `factors.EVIDENCE`.
+        group_by: Column of `features` with the groups of `group_weights`; it also tells who is comparable with whom.
+        group_weights: Rows `{group, factor, weight}`: stated weights of a group where they differ from the
+            factor's. A weighting that does not ask for stated weights is tilted by their ratio.
+        judgments: Rows `{better, worse, times}` for the weightings `ahp` and `best_worst`.
+        blend: Share of each weighting in the weighting `blend`.
         tiers: Share of rated partners in each tier, best first; None means `tiers.TIERS`.
-        random_state: Seed of the draws behind `rank_interval`.
+        random_state: Seed of the draws behind `rank_interval` and `sensitivity`.
 
     Attributes:
-        factors_: Index factor: `pillar, features, direction, grade, evidence, stated_weight, weight` (both
-            sum to 1), `coverage` (share of partners known) and `median` (points) of the partners fitted.
-        scales_: A `factors.Scale` for each factor and feature; as a table: `pd.DataFrame(rating.scales_)`.
+        factors_: Index factor: `pillar, features, direction, normalization, grade, evidence, stated_weight, weight`
+            (both sum to 1), `coverage` (share of partners known) and `median` (points) of the partners fitted.
+        group_weights_: Groups x factors: the weights of partners of that group, each row summing to 1; no row where
+            the group has the weights of `factors_`.
+        scales_: A `scaling.Scale` for each factor and feature; as a table: `pd.DataFrame(rating.scales_)`.
         tier_thresholds_: Least score of each tier, best first.
-        weights_: What the weighting function returned, for the factors that vary; not kept by `save`.
+        weights_: What the weighting function returned, before evidence and the share of what does not vary.
+        alternatives_: For each of `ALTERNATIVES` its scales and the distribution of its points.
 
     References:
         OECD and JRC (2008), Handbook on Constructing Composite Indicators, OECD Publishing.
@@ -101,45 +89,61 @@ class PartnerRating(BaseEstimator):
         self,
         factors: Iterable[Any],
         weighting: str = "direct",
+        aggregation: str = "arithmetic",
+        outliers: str = "none",
         min_coverage: float = 0.4,
         bounds_quantiles: tuple[float, float] = (0.05, 0.95),
         evidence: Mapping[str, float] | None = None,
+        group_by: str = "partner_type",
+        group_weights: Iterable[Any] = (),
+        judgments: Iterable[Any] = (),
+        blend: Mapping[str, float] | None = None,
         tiers: Mapping[str, float] | None = None,
         random_state: Any = 0,
     ) -> None:
         """Store the parameters as given; they are checked by `fit`."""
         self.factors = factors
         self.weighting = weighting
+        self.aggregation = aggregation
+        self.outliers = outliers
         self.min_coverage = min_coverage
         self.bounds_quantiles = bounds_quantiles
         self.evidence = evidence
+        self.group_by = group_by
+        self.group_weights = group_weights
+        self.judgments = judgments
+        self.blend = blend
         self.tiers = tiers
         self.random_state = random_state
 
-    def fit(self, features: pd.DataFrame, y: Any = None) -> Self:
+    def fit(self, features: pd.DataFrame, y: pd.Series | None = None, *, before: pd.DataFrame | None = None) -> Self:
         """Freeze bounds, weights, distributions and tier thresholds.
 
         Args:
-            features: One row a partner, the whole programme; missing means unknown. `partner_type`, where
-                present, tells who is comparable with whom.
-            y: Not used; here because scikit-learn passes it.
+            features: One row a partner, the whole programme; missing means unknown. The column `group_by`, where
+                present, tells who is comparable with whom; `group_weights` need it.
+            y: Outcome of each partner after the date of `features`, more is better, for the weighting `learned`;
+                by partner_id, missing where unknown.
+            before: The features at an earlier date, to learn from how much partners change (see
+                `advice.find_reach`).
 
         Raises:
             ValueError: A parameter is impossible, or a feature is absent, not a number, or infinite.
 
         Warns:
-            UserWarning: A feature without stated bounds is constant and so left out, or a weighting warns.
+            UserWarning: A feature without stated bounds is constant and so left out, nobody belongs to a group
+                that has weights of its own, or a weighting warns.
         """
-        if self.weighting not in WEIGHTINGS:
-            raise ValueError(f"rating.weighting == {self.weighting!r}; possible values are: {', '.join(WEIGHTINGS)}")
-        if not 0 <= self.min_coverage <= 1:
-            raise ValueError(f"rating.min_coverage == {self.min_coverage}, must be between 0 and 1")
-        lower, upper = self.bounds_quantiles
-        if not 0 <= lower < upper <= 1:
-            raise ValueError(f"rating.bounds_quantiles == [{lower}, {upper}], must be 0 <= lower < upper <= 1")
-        evidence = EVIDENCE if self.evidence is None else dict(self.evidence.items())
+        evidence = self._check_parameters()
         factors = read_factors(self.factors, evidence=evidence)
-        self.scales_ = fit_scales(features, factors, bounds_quantiles=(lower, upper))
+        quantiles = (float(self.bounds_quantiles[0]), float(self.bounds_quantiles[1]))
+
+        def fit_with(normalization: str | None) -> tuple[Scale, ...]:
+            return fit_scales(
+                features, factors, bounds_quantiles=quantiles, outliers=self.outliers, normalization=normalization
+            )
+
+        self.scales_ = fit_with(None)
         self._name_features()
         for scale in self.scales_:
             if scale.source == "constant":
@@ -154,25 +158,35 @@ class PartnerRating(BaseEstimator):
                 "pillar": [factor.pillar for factor in factors],
                 "features": [", ".join(factor.features) for factor in factors],
                 "direction": [", ".join(factor.direction) for factor in factors],
+                "normalization": [
+                    ", ".join(scale.normalization for scale in self.scales_ if scale.factor == factor.factor)
+                    for factor in factors
+                ],
                 "grade": [factor.grade for factor in factors],
                 "evidence": [float(evidence[factor.grade]) for factor in factors],
                 "stated_weight": [factor.weight for factor in factors],
             },
             index=pd.Index([factor.factor for factor in factors], name="factor"),
         )
-        table["stated_weight"] = direct(table["stated_weight"]).weights
-        table["weight"] = self._find_weights(points, table)
+        stated = table["stated_weight"]
+        table["stated_weight"] = direct(stated).weights
+        table["weight"] = self._find_weights(points, table, y)
         table["coverage"] = points.notna().mean() if len(points) else 0.0
         table["median"] = points.median()
         self.factors_ = table
+        self.group_weights_ = self._find_group_weights(stated)
+        self._warn_of_absent_groups(features)
 
-        known = table.index[table["coverage"] > 0]
-        self.distribution_ = pd.DataFrame(np.nan, index=range(GRID), columns=table.index)
-        places = (np.arange(GRID) + 0.5) / GRID
-        for name in known:
-            self.distribution_[name] = np.quantile(points[name].dropna(), places, method="inverted_cdf")
-        self.reach_ = self._find_reach(features)
-        self.tier_thresholds_ = find_thresholds(self._rate(points)[0], TIERS if self.tiers is None else self.tiers)
+        self.distribution_ = _freeze_distribution(points)
+        self.alternatives_ = {}
+        for name in ALTERNATIVES:
+            pairs = zip(self.scales_, fit_with(name), strict=True)
+            scales = tuple(other if own.is_known and other.is_known else own for own, other in pairs)
+            self.alternatives_[name] = (scales, _freeze_distribution(score_factors(features, scales)))
+        self.reach_ = find_reach(features, self.scales_, before=before, group_by=self.group_by)
+        found, _ = self._rate(points.to_numpy(), self._take_weights(features))
+        score = pd.Series(found, index=features.index)
+        self.tier_thresholds_ = find_thresholds(score, TIERS if self.tiers is None else self.tiers)
         return self
 
     def score(self, features: pd.DataFrame, y: Any = None) -> pd.DataFrame:
@@ -188,10 +202,12 @@ class PartnerRating(BaseEstimator):
             share the smallest rank, missing where the score is).
 
         Raises:
-            ValueError: A feature is absent, not a number, or infinite.
+            ValueError: A feature is absent, not a number, or infinite; or there are `group_weights` and no
+                column `group_by`.
         """
         points = self._score_factors(features)
-        score, coverage = self._rate(points)
+        found, coverage = self._rate(points.to_numpy(), self._take_weights(features))
+        score = pd.Series(found, index=features.index)
         # Beyond nine decimals two scores differ by rounding only.
         rounded = score.round(9)
         by_date = rounded if features.index.nlevels == 1 else rounded.groupby(level=0, sort=False)
@@ -206,25 +222,41 @@ class PartnerRating(BaseEstimator):
 
         Returns:
             Partners x factors: points that sum to the score (within 1e-9); missing where the factor is
-            unknown, a whole row where the partner is not rated.
+            unknown, a whole row where the partner is not rated. Factors contribute weight times points; when the
+            aggregation is not the arithmetic mean there is one column more, `imbalance`: the score minus that mean.
 
         Raises:
             ValueError: As `score`.
         """
         points = self._score_factors(features)
-        score, _ = self._rate(points)
-        shares = self._share_weights(points)
-        return (shares * points).where(score.notna())
+        weights = self._take_weights(features)
+        score, _ = self._rate(points.to_numpy(), weights)
+        parts = self._share_weights(points, weights) * points
+        parts.loc[np.isnan(score)] = np.nan
+        if self.aggregation != "arithmetic":
+            parts["imbalance"] = score - parts.sum(axis=1, min_count=1)
+        return parts
 
-    def rank_interval(self, features: pd.DataFrame, *, draws: int = 1000, level: float = 0.9) -> pd.DataFrame:
-        """Tell how far ranks could move with other weights and with the missing factors known.
+    def rank_interval(
+        self,
+        features: pd.DataFrame,
+        *,
+        errors: Errors | pd.DataFrame | None = None,
+        draws: int = 10_000,
+        level: float = 0.9,
+    ) -> pd.DataFrame:
+        """Tell how far ranks could move with other weights and normalizations, missing factors known, and no noise.
 
-        Each draw takes weights from a Dirichlet distribution around the frozen ones and, for every unknown
-        factor of a partner, a value from the distribution of that factor at fit; then all rated partners
-        are ranked anew. A factor that nobody was known on at fit stays out of the draws.
+        Each draw takes weights from a Dirichlet distribution around the frozen ones; the rating's own
+        normalization or one of `ALTERNATIVES`, frozen at fit like it; for every unknown factor of a partner, a
+        value from the distribution of that factor at fit; and for every known one, noise as large as `errors`
+        say. Then all rated partners are ranked anew. A factor that nobody was known on at fit stays out.
 
         Args:
             features: One row a partner, one date; their order does not matter.
+            errors: From `errors.estimate_errors`; or standard errors alone, partners x features in the
+                features' units. Missing, and partners or features left out, mean that none is known. None: no noise
+                is drawn.
             draws: Number of draws.
             level: Share of draws that the interval holds, between 0 and 1.
 
@@ -233,8 +265,8 @@ class PartnerRating(BaseEstimator):
             always holds the rank itself. All missing where the partner is not rated.
 
         Raises:
-            ValueError: As `score`; or there is more than one date, `draws` is under 1, or `level` is not
-                between 0 and 1.
+            ValueError: As `score`; or there is more than one date, an error is negative or infinite, `draws` is
+                under 1, or `level` is not between 0 and 1.
         """
         if not draws >= 1:
             raise ValueError(f"rating.interval_draws == {draws}, must be >= 1")
@@ -243,24 +275,53 @@ class PartnerRating(BaseEstimator):
         _check_one_date(features)
         result = self.score(features)[["rank"]]
         rated = result.index[result["rank"].notna()].sort_values()
-        used = self.factors_.index[(self.factors_["coverage"] > 0) & (self.factors_["weight"] > 0)]
-        points = self._score_factors(features.loc[rated])[used].to_numpy()
-        ranks = np.empty((draws, len(rated)), dtype=np.int32)
-        start = 0
-        for scores in self._draw_scores(points, used, draws):
-            for row in -np.round(scores, 9):
-                ranks[start] = np.searchsorted(np.sort(row), row) + 1
-                start += 1
-        tail = (1 - level) / 2
-        for name, place in (("lower", tail), ("upper", 1 - tail)):
-            if len(rated):
-                bound = pd.Series(np.quantile(ranks, place, axis=0, method="inverted_cdf"), index=rated).astype("Int64")
-                result[name] = bound.reindex(result.index)
-            else:
-                result[name] = pd.array([pd.NA] * len(result), dtype="Int64")
-        result["lower"] = result[["rank", "lower"]].min(axis=1).astype("Int64")
-        result["upper"] = result[["rank", "upper"]].max(axis=1).astype("Int64")
+        rows = features.loc[rated]
+        weights = self._take_weights(rows)
+        weighs = weights > 0 if weights.ndim == 1 else (weights > 0).any(axis=0)
+        used = np.flatnonzero((self.factors_["coverage"].to_numpy() > 0) & weighs)
+        ends = np.zeros((2, len(rated)), dtype=np.int64)
+        if len(rated):
+            tables = [(self.scales_, self.distribution_), *self.alternatives_.values()]
+            expected, noise = self._read_errors(rows, errors)
+            numbers, around = (read_numbers(frame, self.feature_names_in_) for frame in (rows, expected))
+            spread = None if noise is None else [spread_errors(expected, noise, scales) for scales, _ in tables]
+            ends[:] = draw_rank_interval(
+                [score_numbers(numbers, scales)[:, used] for scales, _ in tables],
+                weights[..., used],
+                [distribution.to_numpy()[:, used] for _, distribution in tables],
+                noise=None if spread is None else [deviations.to_numpy()[:, used] for deviations in spread],
+                expected=None if spread is None else [score_numbers(around, scales)[:, used] for scales, _ in tables],
+                draws=draws,
+                level=level,
+                aggregation=self.aggregation,
+                labels=rated.tolist(),
+                random_state=self.random_state,
+            )
+        rank = result.loc[rated, "rank"].to_numpy(dtype=np.int64)
+        for name, bound in (("lower", np.minimum(ends[0], rank)), ("upper", np.maximum(ends[1], rank))):
+            result[name] = pd.Series(bound, index=rated).astype("Int64").reindex(result.index)
         return result
+
+    def sensitivity(self, features: pd.DataFrame) -> pd.DataFrame:
+        """Tell which factors the score really follows, beside the weights that they were given.
+
+        Args:
+            features: One row a partner.
+
+        Returns:
+            One row a factor, see `sensitivity.measure_sensitivity`; with the common weights, whatever groups have.
+
+        Raises:
+            ValueError: As `score`.
+        """
+        points = self._score_factors(features)
+        return measure_sensitivity(
+            points,
+            self.factors_["weight"],
+            self.distribution_,
+            aggregation=self.aggregation,
+            random_state=self.random_state,
+        )
 
     def explain(self, features: pd.DataFrame, partner_id: str) -> pd.DataFrame:
         """Tell where a partner's score comes from.
@@ -273,7 +334,8 @@ class PartnerRating(BaseEstimator):
             Index factor, largest contribution first, unknown factors last: `pillar`, `score` (points 0-100,
             missing when unknown), `weight` (its share in this partner's score, 0 when unknown),
             `contribution` (points of the score; missing when unknown or the partner is not rated),
-            `programme_median` (points, of the partners fitted) and `gap` (score minus that).
+            `programme_median` (points, of the partners fitted) and `gap` (score minus that). When the aggregation
+            is not the arithmetic mean the last row is `imbalance`, with nothing but its contribution.
 
         Raises:
             KeyError: The partner is not in `features`.
@@ -281,71 +343,75 @@ class PartnerRating(BaseEstimator):
         """
         row = self._take_partner(features, partner_id)
         points = self._score_factors(row)
+        parts = self.contributions(row).iloc[0]
         result = pd.DataFrame(
             {
                 "pillar": self.factors_["pillar"],
                 "score": points.iloc[0],
-                "weight": self._share_weights(points).iloc[0].fillna(0.0),
-                "contribution": self.contributions(row).iloc[0],
+                "weight": self._share_weights(points, self._take_weights(row)).iloc[0].fillna(0.0),
+                "contribution": parts.reindex(self.factors_.index),
                 "programme_median": self.factors_["median"],
                 "gap": points.iloc[0] - self.factors_["median"],
             }
         )
         order = result["contribution"].fillna(result["score"] * result["weight"])
         result = result.loc[order.sort_values(ascending=False, kind="stable", na_position="last").index]
+        if "imbalance" in parts.index:
+            last = {"pillar": "", "weight": 0.0, "contribution": parts["imbalance"]}
+            result = pd.concat([result, pd.DataFrame(last, index=["imbalance"])])
         return result.rename_axis("factor")
 
-    def raise_to(self, features: pd.DataFrame, partner_id: str, tier: str, *, hysteresis: float = 0.0) -> Advice:
-        """Find the smallest change in one feature, or else in two, that lifts a partner to a tier.
+    def raise_to(
+        self,
+        features: pd.DataFrame,
+        partner_id: str,
+        tier: str,
+        *,
+        hysteresis: float = 0.0,
+        costs: Mapping[str, float] | None = None,
+        max_changes: int = 4,
+    ) -> Advice:
+        """Find the cheapest feasible change in a few features that lifts a partner to a tier.
 
-        A feature may rise to what the best tenth of comparable partners has (same `partner_type`, if at
-        least 20 of them were known at fit, otherwise everybody); one that held whole numbers only changes
-        in whole numbers. Smallest means the fewest points of the features in sum. What is proposed was
-        applied and scored. Unknown features are not proposed; of a feature that stands in two factors one
-        is looked at, so that a way through it can be missed.
+        What is feasible, what it costs and what the advice holds is told with `advice.find_advice`. What is
+        proposed was applied and scored.
 
         Args:
             features: One row a partner.
             partner_id: The partner.
             tier: The tier aimed at.
             hysteresis: Points above the threshold that a promotion takes, as for `assign_tiers`.
+            costs: Cost a unit of a feature's change, by feature; None: every point of a feature costs the same.
+            max_changes: Most features to change.
 
         Raises:
             KeyError: The partner is not in `features`.
             ValueError: The tier does not exist, or as `score`.
         """
+        check_is_fitted(self, "factors_")
         if tier not in self.tier_thresholds_.index:
             raise ValueError(f"tier == {tier!r}; possible values are: {', '.join(self.tier_thresholds_.index)}")
         row = self._take_partner(features, partner_id)
-        rating = self.score(row)
-        now = float(rating["score"].iloc[0])
-        needed = float(self.tier_thresholds_[tier]) + hysteresis
+        numbers = read_numbers(row, self.feature_names_in_)
+        weights = np.atleast_2d(self._take_weights(row))[0]
+        kind = row[self.group_by].iloc[0] if self.group_by in row.columns else None
 
-        def advise(reachable: bool, reason: str, changes: Iterable[_Change] = (), after: float = now) -> Advice:
-            table = pd.DataFrame(changes, columns=list(_Change._fields))
-            return Advice(partner_id, tier, reachable, reason, now, after, table)
+        def score(values: Mapping[str, np.ndarray]) -> np.ndarray:
+            return self._rate(score_numbers(values, self.scales_), weights)[0]
 
-        if np.isnan(now):
-            coverage = float(rating["coverage"].iloc[0])
-            return advise(
-                False, f"Not rated: {coverage:.0%} of the weight is known, {self.min_coverage:.0%} is needed."
-            )
-        if np.isnan(needed):
-            return advise(False, "There are no tiers: no partner was rated when the rating was fitted.")
-        if now >= needed:
-            return advise(True, f"Already there: {now:.1f} points, {needed:.1f} needed.")
-        levers = self._find_levers(row)
-        for count in (1, 2):
-            for changes in _propose_changes(levers, needed - now, count):
-                changed = row.assign(**{change.feature: change.then for change in changes})
-                after = float(self.score(changed)["score"].iloc[0])
-                if after >= needed:
-                    names = " and ".join(change.feature for change in changes)
-                    return advise(True, f"With {names} changed, {now:.1f} points become {after:.1f}.", changes, after)
-        return advise(
-            False,
-            f"Out of reach: {needed:.1f} points needed, {now:.1f} now, and no two changes within what comparable "
-            "partners achieve were found to be enough.",
+        return find_advice(
+            {name: float(values[0]) for name, values in numbers.items()},
+            self.scales_,
+            score,
+            partner_id=partner_id,
+            tier=tier,
+            needed=float(self.tier_thresholds_[tier]) + hysteresis,
+            weights=dict(zip(self.factors_.index.tolist(), weights.tolist(), strict=True)),
+            min_coverage=self.min_coverage,
+            reach=self.reach_,
+            group="" if kind is None or pd.isna(kind) else str(kind),
+            costs=costs,
+            max_changes=max_changes,
         )
 
     def save(self, path: str | Path) -> None:
@@ -361,16 +427,22 @@ class PartnerRating(BaseEstimator):
         if not (self.random_state is None or isinstance(self.random_state, int)):
             raise ValueError(f"random_state == {self.random_state!r}, must be a whole number or None to be saved")
         parameters = self.get_params(deep=False)
-        parameters["factors"] = [row.to_dict() if hasattr(row, "to_dict") else dict(row) for row in self.factors]
+        for name in ("factors", "group_weights", "judgments"):
+            parameters[name] = [_to_dict(row) for row in parameters[name] or ()]
         parameters["bounds_quantiles"] = list(self.bounds_quantiles)
-        for name in ("evidence", "tiers"):
+        for name in ("evidence", "tiers", "blend"):
             if parameters[name] is not None:
                 parameters[name] = dict(parameters[name].items())
         state = {
             "format": FORMAT,
             "parameters": parameters,
-            "scales_": [{name: _plain(value) for name, value in asdict(scale).items()} for scale in self.scales_],
+            "scales_": _pack_scales(self.scales_),
+            "alternatives_": {
+                name: {"scales": _pack_scales(scales), "distribution": _pack(distribution)}
+                for name, (scales, distribution) in self.alternatives_.items()
+            },
             "tier_thresholds_": _pack(self.tier_thresholds_.to_frame()),
+            "weights_": _pack_weights(self.weights_),
             **{name: _pack(getattr(self, name)) for name in _FRAMES},
         }
         text = json.dumps(state, ensure_ascii=False, indent=1, allow_nan=False)
@@ -393,108 +465,139 @@ class PartnerRating(BaseEstimator):
                 f"{Path(path).name}: format == {found!r}, must be {FORMAT!r}; fit and save the rating again"
             )
         parameters = state["parameters"]
-        parameters["bounds_quantiles"] = tuple(parameters["bounds_quantiles"])
-        parameters["factors"] = tuple(parameters["factors"])
+        for name in ("bounds_quantiles", "factors", "group_weights", "judgments"):
+            parameters[name] = tuple(parameters[name])
         rating = cls(**parameters)
         for name in _FRAMES:
             setattr(rating, name, _unpack(state[name]))
         rating.factors_ = rating.factors_.rename_axis("factor")
-        rating.scales_ = tuple(Scale(**{**row, **_numbers(row, "worst", "best", "unit")}) for row in state["scales_"])
+        rating.group_weights_ = rating.group_weights_.rename_axis(index="group", columns="factor")
+        rating.scales_ = _unpack_scales(state["scales_"])
+        rating.alternatives_ = {
+            name: (_unpack_scales(packed["scales"]), _unpack(packed["distribution"]))
+            for name, packed in state["alternatives_"].items()
+        }
         rating.tier_thresholds_ = _unpack(state["tier_thresholds_"])["threshold"]
+        rating.weights_ = _unpack_weights(state["weights_"])
         rating._name_features()
         return rating
 
-    def _find_weights(self, points: pd.DataFrame, table: pd.DataFrame) -> pd.Series:
-        """Weights by the method and the evidence; a factor that does not vary keeps its stated weight."""
+    def _check_parameters(self) -> dict[str, float]:
+        for name, registry in (("weighting", WEIGHTINGS), ("aggregation", AGGREGATIONS)):
+            if getattr(self, name) not in registry:
+                raise ValueError(
+                    f"rating.{name} == {getattr(self, name)!r}; possible values are: {', '.join(registry)}"
+                )
+        if not 0 <= self.min_coverage <= 1:
+            raise ValueError(f"rating.min_coverage == {self.min_coverage}, must be between 0 and 1")
+        lower, upper = self.bounds_quantiles
+        if not 0 <= lower < upper <= 1:
+            raise ValueError(f"rating.bounds_quantiles == [{lower}, {upper}], must be 0 <= lower < upper <= 1")
+        return EVIDENCE if self.evidence is None else dict(self.evidence.items())
+
+    def _find_weights(self, points: pd.DataFrame, table: pd.DataFrame, y: pd.Series | None) -> pd.Series:
+        """Weights by the method and the evidence; from data, a factor that does not vary keeps its stated weight."""
         prior = equal(table.index).weights if self.weighting == "equal" else table["stated_weight"]
         prior = direct(prior * table["evidence"]).weights
-        varying = table.index[points.max() > points.min()]
-        if not len(varying):
+        weighed = table.index if self.weighting in _JUDGED else table.index[points.max() > points.min()]
+        if not len(weighed):
             self.weights_ = direct(prior)
             return prior
-        self.weights_ = WEIGHTINGS[self.weighting](points[varying], table.loc[varying, "stated_weight"])
-        found = direct(self.weights_.weights * table.loc[varying, "evidence"]).weights
+        self.weights_ = WEIGHTINGS[self.weighting](
+            points[weighed],
+            stated=table.loc[weighed, "stated_weight"],
+            judgments=[_to_dict(row) for row in self.judgments or ()] or None,
+            outcome=None if y is None else _align(y, points.index),
+            blend=None if self.blend is None else dict(self.blend.items()) or None,
+        )
+        found = direct(self.weights_.weights * table.loc[weighed, "evidence"]).weights
         weights = prior.copy()
-        weights[varying] = found * prior[varying].sum()
+        weights[weighed] = found * prior[weighed].sum()
         return direct(weights).weights
 
-    def _find_reach(self, features: pd.DataFrame) -> pd.DataFrame:
-        """What the best tenth achieves: everybody (first, labeled "") and partner types x features of factors."""
-        groups = {"": np.full(len(features), True)}
-        if "partner_type" in features.columns:
-            kinds = features["partner_type"].astype(object)
-            groups |= {str(kind): (kinds == kind).to_numpy(dtype=bool) for kind in sorted(kinds.dropna().unique())}
-        names = [f"{scale.factor}.{scale.feature}" for scale in self.scales_]
-        reach = pd.DataFrame(np.nan, index=list(groups), columns=names)
-        numbers = read_numbers(features, self.feature_names_in_)
-        for name, scale in zip(names, self.scales_, strict=True):
-            place = REACH if scale.direction == "up" else 1 - REACH
-            for label, members in groups.items():
-                values = numbers[scale.feature][members]
-                values = values[~np.isnan(values)]
-                if len(values) >= (MIN_COMPARABLE if label else 1):
-                    reach.loc[label, name] = np.quantile(values, place, method="inverted_cdf")
-        return reach
+    def _find_group_weights(self, stated: pd.Series) -> pd.DataFrame:
+        """Weights of each group: the common ones, tilted by the ratio of the stated weights."""
+        given = _read_group_weights(self.group_weights or (), stated.index)
+        found, evidence = self.factors_["weight"], self.factors_["evidence"]
+        rows = {}
+        for group, weights in given.items():
+            theirs = stated.copy()
+            theirs.update(pd.Series(weights))
+            # Where the common stated weight is 0 there is no ratio: the weight is what `direct` makes of it.
+            tilted = (found * theirs / stated).where(stated > 0, theirs * evidence / (stated * evidence).sum())
+            if not tilted.sum() > 0:
+                raise ValueError(f"rating.group_weights: group {group!r} has no weight above 0; state one")
+            rows[group] = direct(tilted).weights
+        table = pd.DataFrame(
+            [row.tolist() for row in rows.values()], index=list(rows), columns=stated.index, dtype=float
+        )
+        return table.rename_axis(index="group", columns="factor")
+
+    def _warn_of_absent_groups(self, features: pd.DataFrame) -> None:
+        if not len(self.group_weights_):
+            return
+        present = set(self._read_groups(features))
+        for group in self.group_weights_.index:
+            if group not in present:
+                warnings.warn(
+                    f"rating.group_weights names the group {group!r}, which no partner has as {self.group_by}",
+                    stacklevel=3,
+                )
+
+    def _read_groups(self, features: pd.DataFrame) -> list[str]:
+        if self.group_by not in features.columns:
+            raise ValueError(
+                f"rating.group_by == {self.group_by!r}, which is no column of features; rating.group_weights need it"
+            )
+        groups = features[self.group_by]
+        return groups.astype(object).where(groups.notna(), "").astype(str).tolist()
+
+    def _take_weights(self, features: pd.DataFrame) -> np.ndarray:
+        """Weights of the factors, or partners x factors where groups have their own."""
+        common = self.factors_["weight"].to_numpy(dtype=float)
+        if not len(self.group_weights_):
+            return common
+        table = np.vstack([common, self.group_weights_.to_numpy()])
+        places = {group: place for place, group in enumerate(self.group_weights_.index, start=1)}
+        return table[[places.get(group, 0) for group in self._read_groups(features)]]
 
     def _score_factors(self, features: pd.DataFrame) -> pd.DataFrame:
         check_is_fitted(self, "factors_")
         return score_factors(features, self.scales_)
 
-    def _known_weight(self, points: pd.DataFrame) -> np.ndarray:
-        # Sums run over factors in a fixed order, one column at a time: a row's result must not depend
-        # on how many other rows there are, as it would in a matrix product.
-        known = np.zeros(len(points))
-        for name, weight in self._weights():
-            known += np.where(np.isnan(points[name].to_numpy()), 0.0, weight)
-        return known
-
-    def _rate(self, points: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-        known = self._known_weight(points)
-        whole = 0.0
-        total = np.zeros(len(points))
-        for name, weight in self._weights():
-            whole += weight
-            values = points[name].to_numpy()
-            total += np.where(np.isnan(values), 0.0, weight * values)
+    def _rate(self, points: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Score and coverage of each row."""
+        known, whole = _sum_weights(points, weights)
         coverage = known / whole
-        score = np.full(len(points), np.nan)
-        np.divide(total, known, out=score, where=(known > 0) & (coverage >= self.min_coverage - 1e-12))
-        return pd.Series(np.clip(score, 0, 100), index=points.index), pd.Series(coverage, index=points.index)
+        score = AGGREGATIONS[self.aggregation](points, weights)
+        return np.where((known > 0) & (coverage >= self.min_coverage - 1e-12), score, np.nan), coverage
 
-    def _share_weights(self, points: pd.DataFrame) -> pd.DataFrame:
+    def _share_weights(self, points: pd.DataFrame, weights: np.ndarray) -> pd.DataFrame:
         """Weight of each known factor in a partner's score; missing where the factor is unknown."""
-        known = self._known_weight(points)
+        values = points.to_numpy()
+        known, _ = _sum_weights(values, weights)
         known[known == 0] = np.nan
-        weights = {name: np.where(points[name].notna(), weight, np.nan) / known for name, weight in self._weights()}
-        return pd.DataFrame(weights, index=points.index, columns=points.columns)
+        shares = [
+            np.where(np.isnan(values[:, place]), np.nan, weights[..., place]) / known
+            for place in range(values.shape[1])
+        ]
+        return pd.DataFrame(dict(zip(points.columns, shares, strict=True)), index=points.index, columns=points.columns)
 
-    def _weights(self) -> Iterator[tuple[str, float]]:
-        return zip(self.factors_.index.tolist(), self.factors_["weight"].tolist(), strict=True)
+    def _read_errors(
+        self, features: pd.DataFrame, errors: Errors | pd.DataFrame | None
+    ) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+        """Features as expected behind the observed ones, and their standard errors."""
+        if not isinstance(errors, Errors):
+            return features, errors
+        names = [name for name in self.feature_names_in_ if name in errors.expected.columns]
+        behind = errors.expected[names].reindex(features.index)
+        expected = features.assign(**{name: behind[name].fillna(features[name]) for name in names})
+        return expected.where(features.notna()), errors.standard_error
 
     def _name_features(self) -> None:
         names = list(dict.fromkeys(scale.feature for scale in self.scales_))
         self.feature_names_in_ = np.array(names, dtype=object)
         self.n_features_in_ = len(names)
-
-    def _draw_scores(self, points: np.ndarray, used: pd.Index, draws: int) -> Iterator[np.ndarray]:
-        """Yield blocks of draws x partners scores."""
-        random = check_random_state(self.random_state)
-        weights = random.standard_gamma(
-            CONCENTRATION * self.factors_.loc[used, "weight"].to_numpy(), size=(draws, len(used))
-        )
-        weights /= weights.sum(axis=1, keepdims=True)
-        grid = self.distribution_[used].to_numpy()
-        missing = np.isnan(points)
-        known = np.ascontiguousarray(np.where(missing, 0.0, points).T)
-        block = max(1, 4_000_000 // max(1, len(points)))
-        for start in range(0, draws, block):
-            part = weights[start : start + block]
-            scores = part @ known
-            for place in np.flatnonzero(missing.any(axis=0)):
-                rows = np.flatnonzero(missing[:, place])
-                picked = random.randint(0, GRID, size=(len(part), len(rows)), dtype=np.uint8)
-                scores[:, rows] += part[:, [place]] * grid[picked, place]
-            yield scores
 
     def _take_partner(self, features: pd.DataFrame, partner_id: str) -> pd.DataFrame:
         _check_one_date(features)
@@ -502,73 +605,52 @@ class PartnerRating(BaseEstimator):
             raise KeyError(f"partner {partner_id!r} is not among the {len(features)} partners in features")
         return features.loc[[partner_id]]
 
-    def _find_levers(self, row: pd.DataFrame) -> list["_Lever"]:
-        """Known features of a partner that can rise, those that move the score most first."""
-        kind = str(row["partner_type"].iloc[0]) if "partner_type" in row.columns else ""
-        values = self.reach_.loc[""]
-        if kind in self.reach_.index:
-            values = self.reach_.loc[kind].fillna(values)
-        reach = dict(zip(values.index, values.to_numpy().tolist(), strict=True))
-        shares = self._share_weights(self._score_factors(row))
-        numbers = read_numbers(row, self.feature_names_in_)
-        known = [scale for scale in self.scales_ if scale.is_known and not np.isnan(numbers[scale.feature][0])]
-        count = Counter(scale.factor for scale in known)
-        levers = []
-        for scale in known:
-            now, best = float(numbers[scale.feature][0]), reach[f"{scale.factor}.{scale.feature}"]
-            start, end = scale.to_points(np.array([now, best])).tolist()
-            effect = float(shares[scale.factor].iloc[0]) / count[scale.factor]
-            if end > start and effect > 0:
-                levers.append(_Lever(scale, now, best, start, end - start, effect))
-        return sorted(levers, key=lambda lever: -lever.effect)
+
+def _align(y: Any, index: pd.Index) -> pd.Series:
+    """Outcomes in the order of the partners; what is no Series is in that order already."""
+    return y.reindex(index).astype(float) if isinstance(y, pd.Series) else pd.Series(y, index=index, dtype=float)
 
 
-class _Lever(NamedTuple):
-    """A feature that can rise: value now and within reach, points now, room above, what a point adds."""
-
-    scale: Scale
-    now: float
-    reach: float
-    start: float
-    room: float
-    effect: float
-
-    def pull(self, points: float) -> "_Change":
-        """Raise the feature by so many points, in whole numbers where it has only those."""
-        scale = self.scale
-        then = scale.from_points(self.start + points)
-        if scale.whole:
-            then = float((np.ceil if scale.direction == "up" else np.floor)(round(then, 6)))
-        then = min(then, self.reach) if scale.direction == "up" else max(then, self.reach)
-        gained = float(scale.to_points(np.array([then]))[0]) - self.start
-        return _Change(scale.factor, scale.feature, self.now, then, self.reach, gained)
+def _read_group_weights(rows: Iterable[Any], factors: pd.Index) -> dict[str, dict[str, float]]:
+    given: dict[str, dict[str, float]] = {}
+    for place, row in enumerate(_to_dict(row) for row in rows):
+        key = f"rating.group_weights[{place}]"
+        if set(row) != {"group", "factor", "weight"}:
+            raise ValueError(f"{key} has the keys {', '.join(map(str, row))}; must be group, factor, weight")
+        group, factor, weight = str(row["group"]), str(row["factor"]), float(row["weight"])
+        if factor not in factors:
+            raise ValueError(f"{key}.factor == {factor!r}; possible values are: {', '.join(factors)}")
+        if not (np.isfinite(weight) and weight >= 0):
+            raise ValueError(f"{key}.weight == {weight}, must be >= 0")
+        if factor in given.setdefault(group, {}):
+            raise ValueError(f"{key}: group {group!r} has two weights for {factor}; give one")
+        given[group][factor] = weight
+    return given
 
 
-class _Change(NamedTuple):
-    """A row of `Advice.changes`."""
+def _sum_weights(points: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weight known and weight in all of each row.
 
-    factor: str
-    feature: str
-    now: float
-    then: float
-    reach: float
-    points: float
+    Sums run over factors in a fixed order, one column at a time: a row's result must not depend on how many other
+    rows there are, as it would in a matrix product.
+    """
+    known, whole = np.zeros(len(points)), np.zeros(len(points))
+    for place in range(points.shape[1]):
+        weight = weights[..., place]
+        known += np.where(np.isnan(points[:, place]), 0.0, weight)
+        whole += weight
+    return known, whole
 
 
-def _propose_changes(levers: list[_Lever], gap: float, count: int) -> list[list[_Change]]:
-    """Changes of `count` features that should add `gap` points to the score, smallest first."""
-    proposals = []
-    for chosen in combinations(levers, count):
-        # The lever with the largest effect goes first and as far as it may; the last one brings the rest.
-        rest = gap + 1e-9
-        changes = []
-        for lever in chosen:
-            points = min(rest / lever.effect, lever.room)
-            rest -= points * lever.effect
-            changes.append(lever.pull(points))
-        if rest <= 2e-9:
-            proposals.append(changes)
-    return sorted(proposals, key=lambda changes: sum(change.points for change in changes))
+def _freeze_distribution(points: pd.DataFrame) -> pd.DataFrame:
+    """Equally likely points of each factor, missing where nobody is known."""
+    frozen = pd.DataFrame(np.nan, index=range(GRID), columns=list(points.columns))
+    places = (np.arange(GRID) + 0.5) / GRID
+    for name in frozen.columns:
+        known = points[name].dropna()
+        if len(known):
+            frozen[name] = np.quantile(known, places, method="inverted_cdf")
+    return frozen
 
 
 def _check_one_date(features: pd.DataFrame) -> None:
@@ -578,12 +660,12 @@ def _check_one_date(features: pd.DataFrame) -> None:
         )
 
 
+def _to_dict(row: Any) -> dict[str, Any]:
+    return row.to_dict() if hasattr(row, "to_dict") else dict(row)
+
+
 def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and np.isnan(value) else value
-
-
-def _numbers(row: dict[str, Any], *names: str) -> dict[str, float]:
-    return {name: np.nan if row[name] is None else row[name] for name in names}
 
 
 def _pack(frame: pd.DataFrame) -> dict[str, Any]:
@@ -595,3 +677,29 @@ def _unpack(packed: dict[str, Any]) -> pd.DataFrame:
     frame = pd.DataFrame(packed["columns"], index=packed["index"])
     # A column without any known number comes back as objects.
     return frame.astype(dict.fromkeys(frame.columns[frame.isna().all()], float))
+
+
+def _pack_scales(scales: Iterable[Scale]) -> list[dict[str, Any]]:
+    return [{name: _plain(value) for name, value in asdict(scale).items()} for scale in scales]
+
+
+def _unpack_scales(rows: Iterable[dict[str, Any]]) -> tuple[Scale, ...]:
+    return tuple(
+        Scale(
+            **row
+            | {name: np.nan if row[name] is None else row[name] for name in ("worst", "best", "unit", "high")}
+            | {name: tuple(row[name]) for name in ("values", "shares")}
+        )
+        for row in rows
+    )
+
+
+def _pack_weights(weights: Weights) -> dict[str, Any]:
+    fields = {name: _plain(value) for name, value in vars(weights).items()}
+    return fields | {"weights": _pack(weights.weights.to_frame("weight")), "details": _pack(weights.details)}
+
+
+def _unpack_weights(packed: dict[str, Any]) -> Weights:
+    fields: dict[str, Any] = {name: np.nan if value is None else value for name, value in packed.items()}
+    fields["weights"], fields["details"] = _unpack(packed["weights"])["weight"], _unpack(packed["details"])
+    return Weights(**fields)

@@ -657,7 +657,7 @@ def state_fairness(fairness: pd.DataFrame) -> str:
     flagged = assessed[assessed["flagged"].astype(bool)]
     if flagged.empty:
         return _say("fairness", groups=format_count(len(assessed)))
-    most = flagged.loc[flagged["difference"].abs().idxmax()]
+    most = flagged.iloc[int(flagged["difference"].abs().argmax())]
     return _say(
         "fairness_more" if most["difference"] > 0 else "fairness_less",
         by=say_name(most["by"]),
@@ -691,7 +691,7 @@ def state_economics(economics: pd.DataFrame, *, currency: str) -> str:
     known = economics.dropna(subset=["net"])
     if known.empty:
         return _say("economics_unknown")
-    best = known.loc[known["net"].idxmax()]
+    best = known.iloc[int(known["net"].argmax())]
     return _say(
         "economics",
         cost=format_money(known["privileges"].sum(), currency),
@@ -710,7 +710,8 @@ def state_what_if(what_if: pd.DataFrame, *, currency: str) -> str:
     """
     if what_if.empty or not (what_if["shift"] < 0).any():
         return _say("what_if_unknown")
-    lower, same = what_if.loc[what_if["shift"].idxmin()], what_if.loc[what_if["shift"].abs().idxmin()]
+    shift = what_if["shift"]
+    lower, same = what_if.iloc[int(shift.argmin())], what_if.iloc[int(shift.abs().argmin())]
     return _say(
         "what_if",
         points=format_value(-lower["shift"], "point"),

@@ -234,7 +234,7 @@ def _fit_mixture(
     from sklearn.cluster import KMeans
     from sklearn.mixture import GaussianMixture
 
-    starts = [homes]
+    starts = [] if homes is None else [homes]
     if homes is None:
         chosen = [np.ones(rows.shape[1], dtype=bool), *([telling] if telling.any() and not telling.all() else [])]
         starts = [KMeans(count, n_init=STARTS, random_state=seed).fit_predict(rows[:, each]) for each in chosen]

@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, ClusterMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from partnerseg.features.catalogue import RATING_ONLY
 from partnerseg.segments.discovery import (
     FEW,
     ROUND,
@@ -60,7 +61,8 @@ class PartnerSegmenter(TransformerMixin, ClusterMixin, BaseEstimator):
         min_partners: Fewer rows are not clustered.
         min_share: The smallest segment, as a share of all rows.
         n_neighbors: Neighbors that shape the map.
-        columns: Columns that make the segments; all that vary if None or empty.
+        columns: Columns that make the segments; if None or empty all that vary, but for features that were made for the
+            rating (`features.catalogue.RATING_ONLY`).
         require_evidence: Whether segments are only looked for where the data hang together less than matched data
             without segments do. If False they are shown wherever halves of the data agree on them, as a sketch to
             look at; `evidence_` still says what it saw.
@@ -132,7 +134,10 @@ class PartnerSegmenter(TransformerMixin, ClusterMixin, BaseEstimator):
         frame = self._read(X, reset=True)
         self._check_parameters()
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        self._encoding = learn_encoding(frame, self.columns)
+        left = () if self.columns is not None and len(self.columns) else frame.columns.intersection(list(RATING_ONLY))
+        encoding = learn_encoding(frame, list(frame.columns.drop(left)) if len(left) else self.columns)
+        reasons = dict.fromkeys(map(str, left), "made for the rating")
+        self._encoding = replace(encoding, dropped={**encoding.dropped, **reasons})
         self.dropped_ = dict(self._encoding.dropped)
         order = self._choose_landmarks(frame, seed)
         coordinates = self._encoding.encode(frame.iloc[order])
