@@ -93,14 +93,15 @@ def rate_partners(models: Models, features: pd.DataFrame, followed: pd.DataFrame
 
 
 def list_changes(followed: pd.DataFrame, models: Models, partners: pd.DataFrame) -> pd.DataFrame:
-    """One row a change of tier within the last year: partner_id, name, as_of, before, after, kind, reason, region."""
+    """One row a change of tier within the last year, index partner_id: name, as_of, before, after, kind, reason, region."""
     since = (pd.Timestamp(models.params.programme.as_of) - pd.DateOffset(years=1)).strftime("%Y-%m-%d")
     changes = list_tier_changes(followed, models.rating.tier_thresholds_)
     changes = changes[(changes["as_of"] > since) & changes["change"].isin(["promoted", "demoted"])]
     names = {"tier_before": "before", "tier_after": "after", "change": "kind"}
     told = changes.drop(columns="reason").rename(columns={**names, "sentence": "reason"}).reset_index(drop=True)
     told = told.assign(name=told["partner_id"].map(partners["name"]), region=told["partner_id"].map(partners["region"]))
-    return told[["partner_id", "name", "as_of", "before", "after", "kind", "reason", "region"]]
+    columns = ["partner_id", "name", "as_of", "before", "after", "kind", "reason", "region"]
+    return told[columns].set_index("partner_id")
 
 
 def advise_partners(models: Models, features: pd.DataFrame, partners: pd.DataFrame) -> pd.DataFrame:
@@ -217,7 +218,7 @@ def prove_rating(models: Models) -> dict[str, pd.DataFrame]:
     tier = pd.concat({date: own.astype(object) for date, own in tiers.items()}, names=["as_of"])
     known = history.reindex(score.index)
     baselines = pd.DataFrame(
-        {"monetary_value_365d": known["monetary_value_365d"], "recency_days": -known["recency_days"]}
+        {"monetary_value_365d": known["monetary_value_365d"], "recent_sale": -known["recency_days"]}
     )
     proof = validate_rating(score, outcomes, baselines=baselines).rename(columns={"spearman": "value"})
     proof = proof.assign(first=dates[0], last=dates[-1])

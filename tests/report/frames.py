@@ -274,7 +274,7 @@ TIER_CHANGES = pd.DataFrame(
         "as_of": pd.to_datetime(["2025-09-30", "2026-03-30", "2026-05-30"]),
         "before": ["silver", "gold", "bronze"],
         "after": ["gold", "silver", None],
-        "kind": ["promotion", "demotion", "unrated"],
+        "kind": ["promoted", "demoted", "not_rated"],
         "reason": ["Passed gold by 2.1 points.", "Below gold by 3 points.", "Too little is known."],
     }
 )

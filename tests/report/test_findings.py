@@ -263,19 +263,28 @@ EXPECTED = [
     ),
     (
         lambda: findings.state_factors(
-            pd.DataFrame({"factor": ["teamwork", "sales_volume"], "weight": [0.25, 0.75], "coverage": [0.2, 0.9]})
+            pd.DataFrame(
+                {
+                    "factor": ["teamwork", "sales_volume"],
+                    "weight": [0.25, 0.75],
+                    "coverage": [0.2, 0.9],
+                    "effective": [0.6, 0.4],
+                    "flagged": [True, False],
+                }
+            )
         ),
-        "Sales volume weighs most (75%); fewer than half of the partners are known on 1 of 2 factors.",
+        "Sales volume weighs most (75%); fewer than half of the partners are known on 1 of 2 factors. More than twice "
+        "their weight in how scores differ: teamwork.",
     ),
     (
         lambda: findings.state_proof(f.PROOF[f.PROOF["outcome"] == "next_revenue"]),
-        "The rating of the time ordered the revenue of the following year of 900 partners with a rank correlation of "
-        "0.61 (between 0.55 and 0.66). The revenue (365 days) alone orders it better: 0.84.",
+        "The rating of the time orders 900 partners by revenue of the following year with a rank correlation of 0.61 "
+        "(between 0.55 and 0.66). Revenue (365 days) alone does it better: 0.84.",
     ),
     (
         lambda: findings.state_proof(f.PROOF.iloc[[0, 2]]),
-        "The rating of the time ordered the revenue of the following year of 900 partners with a rank correlation of "
-        "0.61 (between 0.55 and 0.66). That is better than days since the last sale alone.",
+        "The rating of the time orders 900 partners by revenue of the following year with a rank correlation of 0.61 "
+        "(between 0.55 and 0.66). That is better than days since the last sale alone.",
     ),
     (
         lambda: findings.state_tier_proof(f.TIER_PROOF, currency="EUR"),
@@ -321,8 +330,7 @@ EXPECTED = [
                 }
             )
         ),
-        "2 of 3 partners close below a tier could reach it with one or two changes; closest is Near, "
-        "2 points below silver.",
+        "2 of 3 partners close below a tier could reach it with a few changes; closest is Near, 2 points below silver.",
     ),
     (
         lambda: findings.state_aside(

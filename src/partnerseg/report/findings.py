@@ -509,19 +509,23 @@ def state_factors(factors: pd.DataFrame) -> str:
     """State which factor weighs most and how many are hardly known.
 
     Args:
-        factors: One row a factor: factor, weight (they sum to 1), coverage (share of partners known, 0 to 1).
+        factors: One row a factor: factor, weight (they sum to 1), coverage (share of partners known, 0 to 1), effective
+            (the weight it has in effect), flagged (that differs twofold from its weight).
     """
     if factors.empty:
         return _say("contributions_unknown")
     first = factors.sort_values("weight", ascending=False, kind="stable").iloc[0]
     scarce = int((factors["coverage"] < 0.5).sum())
-    return _say(
+    sentence = _say(
         "factors" if scarce else "factors_known",
         factor=say_name(first["factor"]),
         weight=format_share(first["weight"]),
         scarce=format_count(scarce),
         factors=say_count("factor", len(factors)),
     )
+    moved = factors[factors["flagged"].eq(True)].sort_values("effective", ascending=False, kind="stable")
+    more = [say_name(name) for name in moved.loc[moved["effective"] > moved["weight"], "factor"]]
+    return f"{sentence} {_say('factors_move', factors=_name_some(more))}" if more else sentence
 
 
 def state_advice(advice: pd.DataFrame) -> str:
@@ -670,10 +674,10 @@ def state_tier_changes(changes: pd.DataFrame, *, partners: int) -> str:
     """State how many partners rose and fell within a year.
 
     Args:
-        changes: One row a change: partner_id, kind (`promotion` or `demotion`).
+        changes: One row a change: partner_id, kind (`promoted` or `demoted`).
         partners: Partners with a rating.
     """
-    rose, fell = (int((changes["kind"] == kind).sum()) for kind in ("promotion", "demotion"))
+    rose, fell = (int((changes["kind"] == kind).sum()) for kind in ("promoted", "demoted"))
     if not rose + fell:
         return _say("tier_changes_none", partners=say_count("partner", partners))
     return _say(

@@ -209,7 +209,8 @@ def list_proof(proof: pd.DataFrame) -> pd.DataFrame:
     """
     listed = proof[["outcome", "predictor", "n", "value", "lower", "upper", "kendall", "top_decile_lift", "auc"]]
     winner = proof["winner"].map(lambda name: say(f"winners.{name}") if isinstance(name, str) else say("none"))
-    return listed.rename(columns={"value": "rank_correlation"}).assign(better=winner).reset_index(drop=True)
+    named = {column: listed[column].map(say_name) for column in ("outcome", "predictor")}
+    return listed.rename(columns={"value": "rank_correlation"}).assign(**named, better=winner).reset_index(drop=True)
 
 
 def list_rating_models(models: pd.DataFrame) -> pd.DataFrame:
