@@ -93,7 +93,7 @@ def rate_partners(models: Models, features: pd.DataFrame, followed: pd.DataFrame
 
 
 def list_changes(followed: pd.DataFrame, models: Models, partners: pd.DataFrame) -> pd.DataFrame:
-    """One row a change of tier within the last year, index partner_id: name, as_of, before, after, kind, reason, region."""
+    """One row a change of tier within the last year: name, as_of, before, after, kind, reason and region by partner."""
     since = (pd.Timestamp(models.params.programme.as_of) - pd.DateOffset(years=1)).strftime("%Y-%m-%d")
     changes = list_tier_changes(followed, models.rating.tier_thresholds_)
     changes = changes[(changes["as_of"] > since) & changes["change"].isin(["promoted", "demoted"])]

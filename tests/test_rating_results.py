@@ -1,0 +1,144 @@
+"""The rating looked at over time and proved, on a simulated programme."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+import partnerseg as ps
+from partnerseg import rating_results
+from partnerseg.models import list_dates, list_history
+from partnerseg.params import load_params
+from partnerseg.programme_pass import TOLD
+
+OUTCOMES = ["next_growth", "next_revenue", "retained"]
+
+
+class Tables(dict):
+    """Tables as a programme gives them."""
+
+    def frame(self, name: str) -> pd.DataFrame:
+        return self[name]
+
+
+@pytest.fixture(scope="module")
+def models() -> SimpleNamespace:
+    params = load_params(Path(__file__).parents[1] / "params")
+    tables = Tables(ps.simulate_programme(600, random_state=0).tables)
+    features = ps.build_features(tables, as_of=list_history(params))
+    used = {name for row in params.rating.factors for name in row.features} | set(TOLD)
+    history = features[[name for name in features if name in used]]
+    now, before = (rating_results.take_date(features, date) for date in reversed(list_dates(params)))
+    rating = rating_results.fit_rating(params, now, before)
+    return SimpleNamespace(params=params, programme=tables, history=history, rating=rating, features=now, before=before)
+
+
+@pytest.fixture(scope="module")
+def followed(models) -> pd.DataFrame:
+    return rating_results.follow_partners_tiers(models)
+
+
+@pytest.fixture(scope="module")
+def partners(models, followed) -> pd.DataFrame:
+    rated, contributions = rating_results.rate_partners(models, models.features, followed)
+    gap = (contributions.sum(axis=1, min_count=1) - rated["score"]).abs().max()
+    assert gap < 1e-9
+    return rated.assign(name="p", region=models.features["region"])
+
+
+@pytest.fixture(scope="module")
+def proof(models) -> dict[str, pd.DataFrame]:
+    return rating_results.prove_rating(models)
+
+
+def test_tiers_of_the_report_follow_from_those_of_every_month_before(models, followed, partners):
+    assert followed.index.get_level_values("as_of").nunique() == 25
+    assert partners["tier"].isna().equals(partners["score"].isna())
+    young = models.features["tenure_days"] < models.params.rating.min_tenure_days
+    assert young.any()
+    assert set(partners.loc[young & partners["score"].notna(), "tier"]) == {"bronze"}
+    inside = partners["rank"].notna()
+    assert (partners["rank_lower"] <= partners["rank"])[inside].all()
+    assert (partners["rank"] <= partners["rank_upper"])[inside].all()
+
+
+def test_every_change_of_the_year_is_listed_with_where_it_led(models, followed, partners):
+    changes = rating_results.list_changes(followed, models, partners)
+    assert len(changes) > 20
+    assert (changes["as_of"] > list_dates(models.params)[0]).all()
+    last = changes[~changes.index.duplicated(keep="last")]
+    still = partners.loc[last.index, "tier"].astype(object)
+    assert (still == last["after"]).mean() > 0.95  # but for those who lost their rating since
+    order = list(models.params.rating.tiers)
+    rose = changes["kind"] == "promoted"
+    steps = changes["before"].map(order.index) - changes["after"].map(order.index)
+    assert ((steps > 0) == rose).all()
+
+
+def test_advice_is_true_for_everybody_who_gets_it(models, partners):
+    advice = rating_results.advise_partners(models, models.features, partners)
+    needed = models.rating.tier_thresholds_ + models.params.rating.hysteresis
+    tried = 0
+    for partner_id, row in advice[advice["reachable"]].iterrows():
+        found = models.rating.raise_to(models.features, partner_id, row["next_tier"], hysteresis=2.0)
+        changed = models.features.loc[[partner_id]].assign(**dict(found.changes[["feature", "then"]].to_numpy()))
+        assert models.rating.score(changed)["score"].iloc[0] >= needed[row["next_tier"]]
+        tried += 1
+    assert tried > 10
+
+
+def test_privileges_are_counted_by_tier_and_shifts_go_both_ways(models, partners):
+    economics = rating_results.count_economics(partners, models).set_index("tier")
+    assert list(economics.index) == list(models.params.rating.tiers)
+    counts = partners["tier"].value_counts()
+    assert economics.loc["platinum", "privileges"] == 5_000 * counts["platinum"]
+    what_if = rating_results.try_thresholds(partners, models).set_index("shift")
+    assert what_if.loc[0.0, ["promoted", "demoted"]].tolist() == [0, 0]
+    assert what_if.loc[-5.0, "promoted"] > what_if.loc[-2.0, "promoted"] > 0
+    assert what_if.loc[5.0, "demoted"] > what_if.loc[2.0, "demoted"] > 0
+    assert what_if["privileges"].is_monotonic_decreasing
+
+
+def test_the_proof_uses_what_was_known_then_and_what_came_after(models, proof):
+    told = proof["proof"]
+    assert sorted(told["outcome"].unique()) == OUTCOMES
+    assert (told["dates"] == 5).all()
+    revenue = told[told["outcome"] == "next_revenue"].set_index("predictor")["value"]
+    assert revenue["rating"] > 0.3
+    date = told["last"].iloc[0]
+    assert date == list_dates(models.params)[0]
+    # By hand, of the last date: the rating of the time against the revenue of the report.
+    then = rating_results.take_date(models.history, date)
+    earlier = rating_results.take_date(models.history, "2024-06-30")
+    score = rating_results.fit_rating(models.params, then, earlier).score(then)["score"]
+    by_hand = score.corr(models.features["monetary_value_365d"].reindex(score.index), method="spearman")
+    row = proof["rating_models"].set_index("model").loc["direct"]
+    assert row["used"] and row["agreement"] == pytest.approx(1)
+    assert row["revenue"] == pytest.approx(by_hand, abs=0.02)  # on those whom every model rates
+
+
+def test_weights_learned_from_what_came_order_revenue_best(proof):
+    models = proof["rating_models"].set_index("model")["revenue"]
+    assert set(models.index) == set(rating_results.COMPARED)
+    assert models.idxmax() == "learned"
+
+
+def test_young_partners_stand_out_as_slighted_and_regions_do_not(proof):
+    fairness = proof["fairness"].set_index(["by", "group"])
+    assert not fairness.loc["region", "flagged"].any()
+    assert fairness.loc[("tenure", "under 1 year"), "difference"] < 0
+
+
+def test_a_programme_of_one_year_has_no_proof_and_says_so(models):
+    recent = models.programme["sales"]
+    recent = recent[recent["sold_at"] > "2025-09-01"]
+    short = SimpleNamespace(**{**vars(models), "programme": Tables({**models.programme, "sales": recent})})
+    tables = rating_results.prove_rating(short)
+    assert all(table.empty for table in tables.values())
+    assert set(tables) == {"proof", "tier_proof", "fairness", "rating_models"}
+
+
+def test_learning_without_a_year_before_is_refused(models):
+    with pytest.raises(ValueError, match="nobody is known a year before"):
+        rating_results.fit_rating(models.params, models.features, None, weighting="learned")
