@@ -62,6 +62,8 @@ LEFT_OUT = {
     "questions": lambda: evidence.show_questions(f.QUESTIONS.head(0), regions=REGIONS),
     "criteria": lambda: evidence.show_criteria_segments(f.CRITERIA_SEGMENTS, evidence=NOT_FOUND, **CRITERIA),
     "criteria instead": lambda: evidence.show_criteria_instead(f.CRITERIA_SEGMENTS, evidence=FOUND, **CRITERIA),
+    "proof table": lambda: evidence.show_proof_table(f.PROOF.head(0), outcome="retained"),
+    "tier proof": lambda: evidence.show_tier_proof(f.TIER_PROOF.head(0), outcome="next_revenue", currency="EUR"),
     "moves": lambda: evidence.show_moves(pd.DataFrame({"a_year_ago": []})),
     "movers": lambda: evidence.show_movers(SURE, names={0: "All partners"}),
     "drift": lambda: evidence.show_drift(f.DRIFT.head(0), NOWHERE),

@@ -242,15 +242,19 @@ def show_proof(proof: pd.DataFrame, *, outcome: str) -> Evidence:
     return _show("proof", figures.draw_proof(own), finding, data=own, outcome=outcome, dates=dates)
 
 
-def show_tier_proof(tiers: pd.DataFrame, *, outcome: str, currency: str) -> Evidence:
-    """Show what came of the partners of each tier; see `figures.draw_tier_proof`."""
+def show_tier_proof(tiers: pd.DataFrame, *, outcome: str, currency: str) -> Evidence | None:
+    """Show what came of the partners of each tier; nothing without proof. See `figures.draw_tier_proof`."""
+    if tiers.empty:
+        return None
     own = tiers[tiers["outcome"] == outcome].reset_index(drop=True)
     drawn, finding = figures.draw_tier_proof(own, currency=currency), findings.state_tier_proof(own, currency=currency)
     return _show("tier_proof", drawn, finding, data=own, outcome=say_name(outcome), currency=currency)
 
 
-def show_proof_table(proof: pd.DataFrame, *, outcome: str) -> Evidence:
-    """Show how well the rating and plain figures ordered every outcome, the sentence about one of them."""
+def show_proof_table(proof: pd.DataFrame, *, outcome: str) -> Evidence | None:
+    """Show how well the rating and plain figures ordered every outcome, the sentence about one; nothing without any."""
+    if proof.empty:
+        return None
     own = proof[proof["outcome"] == outcome].reset_index(drop=True)
     listed = tables.list_proof(proof)
     return _show_table("proof_table", listed, findings.state_proof(own), data=proof, rows=len(listed))

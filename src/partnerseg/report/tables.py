@@ -259,6 +259,7 @@ def list_tier_changes(changes: pd.DataFrame) -> pd.DataFrame:
         column: listed[column].map(lambda value: say_name(value) if isinstance(value, str) else say("figures.unrated"))
         for column in ("before", "after")
     }
+    tier["as_of"] = pd.to_datetime(listed["as_of"])
     named = listed.assign(**tier).rename(columns={"as_of": "changed_on", "before": "tier_before", "after": "tier"})
     return named[["name", "changed_on", "tier_before", "tier", "reason"]]
 
