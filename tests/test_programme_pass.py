@@ -75,8 +75,17 @@ def test_applying_the_models_to_a_region_alone_gives_the_frozen_results(models, 
     scores = rating.score(features)
     for column in ("score", "coverage"):
         pd.testing.assert_series_equal(scores[column], frozen[column], check_exact=True)
-    options = {"thresholds": rating.tier_thresholds_, "hysteresis": models.params.rating.hysteresis}
-    tiers = ps.assign_tiers(scores["score"], previous=frozen["tier_before"], **options).tier
+    settings, history = models.params.rating, models.history
+    own = history[history.index.get_level_values("partner_id").isin(features.index)]
+    followed = ps.follow_tiers(
+        rating.score(own)["score"],
+        thresholds=rating.tier_thresholds_,
+        hysteresis=settings.hysteresis,
+        grace_days=settings.grace_days,
+        min_tenure_days=settings.min_tenure_days,
+        joined_at=models.programme.frame("partners").set_index("partner_id")["joined_at"],
+    )
+    tiers = followed.loc[models.params.programme.as_of, "tier"].reindex(features.index)
     assert tiers.astype(object).fillna("").tolist() == frozen["tier"].astype(object).fillna("").tolist()
     contributions = models.table("contributions", region=code).drop(columns="region")
     pd.testing.assert_frame_equal(rating.contributions(features), contributions, check_exact=True)
