@@ -5,13 +5,14 @@ python benchmarks/rating_sample.py [SEEDS]
 Learned weights. For each seed a programme of 2,000 partners is drawn. Its eight planted factors are measured at twelve
 quarter ends by features of the quarter alone (`build_features` on the quarter's events): assessments, task quality and
 on-time rate, scores and number of trainings, replies, openings and attendances. Rates are told against the partner's
-own level. A factor's points are the mean of its measures, each in standard deviations of the factor, weighed by
-precision and shrunk to the middle as far as they are noisy; earlier quarters fade to 40% a quarter. How noisy a single
-measure is is taken as known, as from a test's manual; how much a factor matters is not. The outcome is the log of next
-quarter's orders against the partner's own level and the quarter's; rows count by the precision of it. `weights.learned`
-then knows nothing but this. `Spearman` is the rank correlation of its weights with the planted effects (three of
-which are 0): without a prior (`strength=0`), held to equal weights, held to the stated weights of the parameters, and
-of these stated weights alone. `as measured`: points neither weighed nor shrunk, each measure standardized.
+own level. How much of a measure is the factor and how much is noise is estimated from the data alone: by how it repeats
+up to eight quarters later (covariance = signal x memory ** lag; the memory is that of the assessed factors together)
+and by the cases behind each value. A factor's points are what these measures let expect on the day (a Kalman filter of
+one state that forgets at that memory). The outcome is the log of next quarter's orders against the partner's own level
+and the quarter's; rows count by the precision of it. `weights.learned` then knows nothing but this. `Spearman` is the
+rank correlation of its weights with the planted effects (three of which are 0): without a prior (`strength=0`), held to
+equal weights, held to the stated weights of the parameters, and of these stated weights alone. `as measured`: points
+neither weighed nor shrunk, each measure standardized.
 
 Future. Next quarter's orders are entered as everybody's content_uniqueness of the quarter, but arrive after the last
 date: `future rows` counts whether any point changed. `future leak` is the weight that this factor gets where the
@@ -46,20 +47,16 @@ from partnerseg.rating.validation import next_outcomes, validate_rating
 RESULT = Path(__file__).parent / "results" / "2026-11-22-rating_sample.md"
 DATES = pd.date_range("2023-06-30", "2026-06-30", freq="QE")
 PLANTED = pd.Series(FACTOR_EFFECTS)
-FADE = 0.4
+LAGS = range(1, 9)  # quarters between repeated measures
 PAST, LAST = "2025-06-30", "2026-06-30"
 EVENTS = {"touches": "touched_at", "trainings": "completed_at", "tickets": "opened_at", "assessments": "assessed_at"}
-# Measure, what it counts, points of it for one deviation of the factor, variance of one count in such deviations.
+# Measures of a factor: rates with what they count, and counts.
 RATES = {
-    "task_quality": [("task_quality_365d", "tickets_365d", 5, 2.5), ("on_time_rate_365d", "tickets_365d", 0.08, 25)],
-    "training_and_specialization": [("training_score_365d", "trainings_365d", 6, 4)],
-    "audience_communication": [
-        ("reply_rate_365d", "touches_365d", 0.06, 250),
-        ("open_rate_365d", "touches_365d", 0.07, 250),
-    ],
+    "task_quality": [("task_quality_365d", "tickets_365d"), ("on_time_rate_365d", "tickets_365d")],
+    "training_and_specialization": [("training_score_365d", "trainings_365d")],
+    "audience_communication": [("reply_rate_365d", "touches_365d"), ("open_rate_365d", "touches_365d")],
 }
-COUNTS = {"training_and_specialization": ("trainings_365d", 0.3), "audience_communication": ("attendances_365d", 0.2)}
-ASSESSED, ASSESSED_NOISE = 11, 0.4
+COUNTS = {"training_and_specialization": "trainings_365d", "audience_communication": "attendances_365d"}
 
 
 def spread_dates(values: pd.Series) -> pd.DataFrame:
@@ -94,43 +91,94 @@ def build_quarters(tables: dict[str, pd.DataFrame], joined: pd.Index) -> pd.Data
     return features.set_index(pd.MultiIndex.from_arrays([day, who], names=["as_of", "partner_id"])).reindex(joined)
 
 
-def measure_factors(quarters: pd.DataFrame, *, plain: bool = False) -> pd.DataFrame:
-    """Points of the eight factors at each date; index (as_of, partner_id)."""
+def list_measures(quarters: pd.DataFrame) -> dict[str, list[tuple[pd.DataFrame, pd.DataFrame, bool]]]:
+    """Measures of every factor, partners x dates: values, the cases behind each, and whether around the own level."""
 
     def spread(name: str) -> pd.DataFrame:
         values = spread_dates(quarters[name])
         return values - values.mean()
 
-    points = {}
+    def around_own(values: pd.DataFrame, n: pd.DataFrame) -> pd.DataFrame:
+        return values.sub((values * n).sum(axis=1) / n.sum(axis=1).replace(0.0, np.nan), axis=0)
+
+    measures: dict[str, list[tuple[pd.DataFrame, pd.DataFrame, bool]]] = {}
     for factor in PLANTED.index:
-        told = []  # measure in deviations of the factor, its precision
+        told = measures[factor] = []
         if f"assessed_{factor}" in quarters.columns:
-            values = spread(f"assessed_{factor}") / ASSESSED
-            told.append((values, values.notna() / ASSESSED_NOISE))
-        for name, counted, unit, noise in RATES.get(factor, []):
+            values = spread(f"assessed_{factor}")
+            told.append((values, values.notna().astype(float), False))
+        for name, counted in RATES.get(factor, []):
             values = spread(name)
             n = spread_dates(quarters[counted]).fillna(0.0).where(values.notna(), 0.0)
-            if factor != "training_and_specialization":
-                own = (values * n).sum(axis=1) / n.sum(axis=1).replace(0.0, np.nan)
-                values = values.sub(own, axis=0)
-            told.append((values / unit, n / noise))
+            own = not name.endswith("score_365d")
+            told.append((around_own(values, n) if own else values, n, own))
         if factor in COUNTS:
-            name, slope = COUNTS[factor]
-            n = spread_dates(quarters[name])
+            n = spread_dates(quarters[COUNTS[factor]])
             own = n.mean(axis=1)
-            values = n.div(own.replace(0.0, np.nan), axis=0).sub(1) / slope
-            told.append((values, values.notna().mul(own * slope**2, axis=0)))
+            values = n.div(own.replace(0.0, np.nan), axis=0).sub(1)
+            told.append((values, values.notna().mul(own, axis=0), True))
+    return measures
+
+
+def measure_repeats(values: pd.DataFrame, n: pd.DataFrame) -> pd.DataFrame:
+    """Covariance of a measure with itself, pairs weighing as their cases: lag (quarters between), covariance, weight."""
+    told, cases = values.to_numpy(), n.where(values.notna(), 0.0).to_numpy()
+    rows = []
+    for lag in LAGS:
+        weight = cases[:, :-lag] * cases[:, lag:]
+        known = (weight > 0) & ~np.isnan(told[:, :-lag]) & ~np.isnan(told[:, lag:])
+        if known.sum() >= 100:
+            products = told[:, :-lag][known] * told[:, lag:][known]
+            rows.append((lag, np.average(products, weights=weight[known]), float(known.sum())))
+    return pd.DataFrame(rows, columns=["lag", "covariance", "weight"])
+
+
+def fit_signal(repeats: pd.DataFrame, memory: float, *, level: bool) -> tuple[float, float, float]:
+    """Fit covariance = signal * memory ** lag - taken by least squares; return signal, taken and the squares left.
+
+    What is taken is the part that a partner's own level, where it was removed, takes from all covariances.
+    """
+    design = np.column_stack([memory ** repeats["lag"], -np.ones(len(repeats)) * level])
+    root = np.sqrt(repeats["weight"].to_numpy())
+    found = np.linalg.lstsq(design * root[:, None], repeats["covariance"].to_numpy() * root, rcond=None)[0]
+    left = (repeats["covariance"].to_numpy() - design @ found) * root
+    return float(found[0]), float(found[1]) if level else 0.0, float(left @ left)
+
+
+def find_memory(measures: dict[str, list[tuple[pd.DataFrame, pd.DataFrame, bool]]]) -> float:
+    """Correlation of a factor with itself a quarter later, from the assessed ones together."""
+    repeats = [measure_repeats(values, n) for told in measures.values() for values, n, level in told[:1] if not level]
+    tried = np.arange(0.3, 0.99, 0.01)
+    return float(min(tried, key=lambda memory: sum(fit_signal(table, memory, level=False)[2] for table in repeats)))
+
+
+def measure_factors(quarters: pd.DataFrame, *, plain: bool = False) -> pd.DataFrame:
+    """Points of the eight factors at each date; index (as_of, partner_id)."""
+    measures = list_measures(quarters)
+    memory = find_memory(measures)
+    points = {}
+    for factor, told in measures.items():
         if plain:
-            standard = [values / np.nanstd(values.to_numpy()) for values, _ in told]
+            standard = [values / np.nanstd(values.to_numpy()) for values, _, _ in told]
             points[factor] = gather_dates(sum(values.ffill(axis=1).fillna(0.0) for values in standard))
             points[factor] /= points[factor].std()
             continue
-        total, precision, faded = 0.0, 0.0, {}
+        seen = []  # measure in deviations of the factor, its precision
+        for values, n, own in told:
+            signal, taken, _ = fit_signal(measure_repeats(values, n), memory, level=own)
+            known = values.notna() & (n > 0)
+            noise = float(np.nanmean(((values**2 - signal + taken) * n).where(known).to_numpy()))
+            if signal > 0:
+                seen.append((values / signal**0.5, n.where(known, 0.0) * signal / max(noise, 1e-9 * signal)))
+        level, doubt = 0.0, 1.0
+        tracked = {}
         for day in told[0][0].columns:
-            total = FADE * total + sum(values[day].fillna(0.0) * p[day] for values, p in told)
-            precision = FADE * precision + sum(p[day] for _, p in told)
-            faded[day] = total / (1 + precision)
-        points[factor] = gather_dates(pd.DataFrame(faded).fillna(0.0))
+            level, doubt = memory * level, memory**2 * doubt + 1 - memory**2
+            precision = 1 / doubt + sum(p[day] for _, p in seen)
+            level = (level / doubt + sum(values[day].fillna(0.0) * p[day] for values, p in seen)) / precision
+            doubt = 1 / precision
+            tracked[day] = level
+        points[factor] = gather_dates(pd.DataFrame(tracked).fillna(0.0))
     return pd.DataFrame(points)
 
 
