@@ -121,7 +121,7 @@ def list_measures(quarters: pd.DataFrame) -> dict[str, list[tuple[pd.DataFrame, 
 
 
 def measure_repeats(values: pd.DataFrame, n: pd.DataFrame) -> pd.DataFrame:
-    """Covariance of a measure with itself, pairs weighing as their cases: lag (quarters between), covariance, weight."""
+    """Covariance of a measure with itself, pairs weighing as their cases: lag (in quarters), covariance, weight."""
     told, cases = values.to_numpy(), n.where(values.notna(), 0.0).to_numpy()
     rows = []
     for lag in LAGS:
