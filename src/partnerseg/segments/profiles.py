@@ -86,7 +86,7 @@ def find_traits(frame: pd.DataFrame, labels: np.ndarray, encoding: Encoding) -> 
 
     The effect is the difference between the means of members and of all others on the column's coordinate, in standard
     deviations over all partners: 0.2 is small, 0.5 medium, 0.8 large. The coordinate is logarithmic for skewed numbers
-    and cut at five standard deviations, so a few giants do not make a trait, and where the medians differ the other way
+    and cut at five standard deviations, so a few giants do not make a trait, and where the medians do not differ that way
     there is none; of texts and lists it is the presence of a level, and only levels that are more frequent inside are
     traits. There are no p-values: the columns made the segments, so a test on the same rows would always be
     significant.
@@ -135,7 +135,7 @@ def find_traits(frame: pd.DataFrame, labels: np.ndarray, encoding: Encoding) -> 
             inside = labels == trait["segment"]
             medians = _sum_up(values[inside], measure), _sum_up(values[~inside], measure)
             trait |= {"measure": measure, "inside": medians[0], "outside": medians[1]}
-            if (medians[0] - medians[1]) * trait["effect"] < 0:
+            if (medians[0] - medians[1]) * trait["effect"] <= 0:
                 trait["effect"] = 0.0
     correlation = correlate_known(coordinates)
     found = []
