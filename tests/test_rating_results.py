@@ -118,6 +118,13 @@ def test_the_proof_uses_what_was_known_then_and_what_came_after(models, proof):
     assert row["revenue"] == pytest.approx(by_hand, abs=0.02)  # on those whom every model rates
 
 
+def test_a_frozen_rating_moves_with_time_and_noise_but_not_with_company(models, followed):
+    steady = rating_results.measure_steadiness(models, models.features, followed).set_index("disturbance")
+    assert steady.loc["dropped", "score_change"] == 0
+    assert 0.9 < steady.loc["month", "spearman"] < 1
+    assert 0 < steady.loc["noise", "share_shift"] < steady.loc["month", "share_shift"] < 0.1
+
+
 def test_weights_learned_from_what_came_order_revenue_best(proof):
     models = proof["rating_models"].set_index("model")["revenue"]
     assert set(models.index) == set(rating_results.COMPARED)

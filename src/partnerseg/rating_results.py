@@ -4,19 +4,29 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from partnerseg.models import Models
+from partnerseg.models import Models, list_history
+from partnerseg.rating.advice import find_reach
 from partnerseg.rating.economics import tier_economics, what_if_thresholds
 from partnerseg.rating.errors import estimate_errors
 from partnerseg.rating.fairness import assess_fairness, fairness_groups
 from partnerseg.rating.rating import PartnerRating
 from partnerseg.rating.tiers import follow_tiers, list_tier_changes
-from partnerseg.rating.validation import calibrate_tiers, compare_ratings, next_outcomes, validate_rating
+from partnerseg.rating.validation import (
+    calibrate_tiers,
+    compare_ratings,
+    measure_noise,
+    measure_reversal,
+    measure_stability,
+    next_outcomes,
+    validate_rating,
+)
 from partnerseg.report.findings import state_changes
 
 if TYPE_CHECKING:
     from partnerseg.params import Params
 
 ADVISED = 10  # partners of each region that get advice
+NEAR = 10.0  # points below the next tier, from which a partner is close
 QUARTERS = 5  # dates that the rating is proved at, the last one a year before the report
 COMPARED = ("direct", "equal", "entropy", "critic", "pca", "learned")  # ways of weighting that need nothing more
 SHIFTS = (-5.0, -2.0, 0.0, 2.0, 5.0)  # points by which thresholds are moved in the what-if
@@ -54,7 +64,9 @@ def fit_rating(params: "Params", features: pd.DataFrame, before: pd.DataFrame | 
             "rating.weighting == 'learned': nobody is known a year before, whose revenue since then could be learned "
             "from; set a later programme.as_of or another weighting"
         )
-    return rating.fit(before, y=features["monetary_value_365d"].reindex(before.index))
+    rating.fit(before, y=features["monetary_value_365d"].reindex(before.index))
+    rating.reach_ = find_reach(features, rating.scales_, before=before, group_by=rating.group_by)
+    return rating
 
 
 def follow_partners_tiers(models: Models) -> pd.DataFrame:
@@ -94,9 +106,12 @@ def rate_partners(models: Models, features: pd.DataFrame, followed: pd.DataFrame
 
 def list_changes(followed: pd.DataFrame, models: Models, partners: pd.DataFrame) -> pd.DataFrame:
     """One row a change of tier within the last year: name, as_of, before, after, kind, reason and region by partner."""
-    since = (pd.Timestamp(models.params.programme.as_of) - pd.DateOffset(years=1)).strftime("%Y-%m-%d")
+    sold = models.programme.frame("sales")["sold_at"].min()
+    since = pd.Timestamp(models.params.programme.as_of) - pd.DateOffset(years=1)
+    if pd.notna(sold):  # while a year of sales fills up, everybody rises
+        since = max(since, sold.normalize() + pd.Timedelta(days=364))
     changes = list_tier_changes(followed, models.rating.tier_thresholds_)
-    changes = changes[(changes["as_of"] > since) & changes["change"].isin(["promoted", "demoted"])]
+    changes = changes[(changes["as_of"] > since.strftime("%Y-%m-%d")) & changes["change"].isin(["promoted", "demoted"])]
     names = {"tier_before": "before", "tier_after": "after", "change": "kind"}
     told = changes.drop(columns="reason").rename(columns={**names, "sentence": "reason"}).reset_index(drop=True)
     told = told.assign(name=told["partner_id"].map(partners["name"]), region=told["partner_id"].map(partners["region"]))
@@ -109,12 +124,19 @@ def advise_partners(models: Models, features: pd.DataFrame, partners: pd.DataFra
     rating, settings = models.rating, models.params.rating
     thresholds = rating.tier_thresholds_ + settings.hysteresis
     rows = []
-    for _, own in partners.dropna(subset=["tier"]).groupby("region"):
+    young = features.index[features["tenure_days"] < settings.min_tenure_days]
+    for _, own in partners.drop(index=young, errors="ignore").dropna(subset=["tier"]).groupby("region"):
         gaps = pd.concat(
             {tier: thresholds[tier] - own.loc[own["tier"] < tier, "score"] for tier in thresholds.index[:-1]},
             names=["tier"],
         )
-        nearest = gaps[gaps > 0].sort_values(kind="stable").reset_index().drop_duplicates("partner_id").head(ADVISED)
+        nearest = (
+            gaps[(gaps > 0) & (gaps <= NEAR)]
+            .sort_values(kind="stable")
+            .reset_index()
+            .drop_duplicates("partner_id")
+            .head(ADVISED)
+        )
         for partner_id, tier, gap in nearest[["partner_id", "tier", "score"]].itertuples(index=False):
             advice = rating.raise_to(features, partner_id, tier, hysteresis=settings.hysteresis)
             changes = advice.changes[["feature", "now", "then"]].itertuples(index=False)
@@ -205,7 +227,7 @@ def prove_rating(models: Models) -> dict[str, pd.DataFrame]:
     scores, tiers = {}, {}
     for date in dates:
         features, before = take_date(history, date), _take_year_before(history, date)
-        if before is None and params.rating.weighting in ("learned", "blend"):
+        if before is None and "learned" in (params.rating.weighting, *params.rating.blend):
             continue
         rating = fit_rating(params, features, before)
         scores[date] = rating.score(features)["score"]
@@ -221,7 +243,7 @@ def prove_rating(models: Models) -> dict[str, pd.DataFrame]:
         {"monetary_value_365d": known["monetary_value_365d"], "recent_sale": -known["recency_days"]}
     )
     proof = validate_rating(score, outcomes, baselines=baselines).rename(columns={"spearman": "value"})
-    proof = proof.assign(first=dates[0], last=dates[-1])
+    proof = proof.assign(first=min(scores), last=max(scores))
     names = list(params.rating.tiers)
     fairness = assess_fairness(score, fairness_groups(known), outcomes["next_revenue"])
     fairness = fairness.rename(columns={"attribute": "by"}).assign(assessed=fairness["flagged"].notna())
@@ -232,6 +254,31 @@ def prove_rating(models: Models) -> dict[str, pd.DataFrame]:
         "fairness": fairness,
         "rating_models": _compare_models(models, outcomes, dates[-1]),
     }
+
+
+def measure_steadiness(models: Models, features: pd.DataFrame, followed: pd.DataFrame) -> pd.DataFrame:
+    """One row a disturbance: what it is, rank correlation before and after, shift of ranks, change of a score.
+
+    Disturbances: a month goes by (mean of the last twelve), every number is 1% off (mean of five draws), one of the
+    best five partners is dropped (largest of all). The shift is the mean change of rank, as a share of all ranks.
+    """
+
+    def rate(frame: pd.DataFrame) -> pd.Series:
+        return models.rating.score(frame)["score"]
+
+    since = list_history(models.params)[-13]
+    months = measure_stability(followed.loc[followed.index.get_level_values("as_of") >= since, "score"])
+    noise = measure_noise(rate, features, draws=5, random_state=models.params.rating.random_state)
+    dropped = measure_reversal(rate, features, list(rate(features).nlargest(5).index))
+    told = {
+        "month": {"spearman": months["spearman"].mean(), "share_shift": months["share_shift"].mean()},
+        "noise": {"spearman": noise["spearman"].mean(), "share_shift": noise["share_shift"].mean()},
+        "dropped": {"score_change": dropped["score_change"].max()},
+    }
+    columns = ["spearman", "share_shift", "score_change"]
+    return (
+        pd.DataFrame.from_dict(told, orient="index").reindex(columns=columns).rename_axis("disturbance").reset_index()
+    )
 
 
 def list_proof_dates(models: Models) -> list[str]:

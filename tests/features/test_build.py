@@ -127,8 +127,8 @@ def test_variation_is_drawn_to_the_middle_by_how_few_months_are_known():
         ("c", "2026-07-11", 80.0), ("d", "2024-01-01", 80.0),
     )  # fmt: skip
     found = build(partners=partners("a", "b", "c", "d"), sales=frame, as_of="2026-07-15")["shrunk_variation_365d"]
-    assert found["a"] == pytest.approx((8 * np.sqrt(17500 - 75**2) / 75 + 6 * 0.75) / 14, rel=1e-14)
-    assert found["b"] == pytest.approx(6 * 0.75 / 8, rel=1e-14)  # July is not over
+    assert found["a"] == pytest.approx((7 * np.sqrt(17500 - 75**2) / 75 + 6 * 0.75) / 13, rel=1e-14)
+    assert found["b"] == pytest.approx(6 * 0.75 / 7, rel=1e-14)  # July is not over
     assert found.isna().tolist() == [False, False, True, True]  # c has no complete month, d no revenue
 
 

@@ -151,7 +151,7 @@ def tell_by_loops(sales: pd.DataFrame, as_of: str, partner: str) -> dict[str, fl
         "active_months_365d": n_active,
         "monthly_variation_365d": np.std(revenue) / np.mean(revenue) if n_active >= 3 and sum(revenue) > 0 else np.nan,
         "shrunk_variation_365d": (
-            (len(revenue) * np.std(revenue) / np.mean(revenue) + 6 * 0.75) / (len(revenue) + 6)
+            ((len(revenue) - 1) * np.std(revenue) / np.mean(revenue) + 6 * 0.75) / (len(revenue) - 1 + 6)
             if len(orders) and sum(revenue) > 0
             else np.nan
         ),
@@ -273,7 +273,7 @@ def test_more_volatile_sales_at_equal_volume_are_never_steadier(seed):
     assert (swing["as it is"] <= swing["volatile"] + 1e-12).all()
     assert (swing["steady"] <= swing["as it is"] + 1e-12).all()
     assert (swing["volatile"] > swing["as it is"]).mean() > 0.9
-    np.testing.assert_allclose(swing["steady"], 6 * 0.75 / (lengths + 6), atol=1e-4)
+    np.testing.assert_allclose(swing["steady"], 6 * 0.75 / (lengths - 1 + 6), atol=1e-4)
 
 
 @pytest.mark.parametrize("months", [[100.0], [100.0, 0.001]])

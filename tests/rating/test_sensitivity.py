@@ -76,11 +76,20 @@ def test_unknown_and_constant_factors_move_nothing():
     points.loc[:250, "b"] = np.nan
     found = measure_sensitivity(points, pd.Series(0.25, index=NAMES))
     assert found.loc[["c", "d"], ["first_order", "total", "correlation_ratio", "effective"]].eq(0).all(axis=None)
-    assert found.loc[["c", "d"], "flagged"].all()
+    assert found["flagged"].loc[["c", "d"]].tolist() == [False, True]
     assert found["effective"].sum() == pytest.approx(1)
     assert found["first_order"].sum() == pytest.approx(1, abs=0.02)
     few = measure_sensitivity(points.iloc[:20], pd.Series(0.25, index=NAMES), points)
     assert few["effective"].isna().any() and not few.loc[few["effective"].isna(), "flagged"].any()
+
+
+def test_factors_that_nobody_is_known_on_flag_no_other():
+    names = list("abcdefghij")
+    points = pd.DataFrame(np.nan, index=range(2_000), columns=names)
+    points[names[:4]] = np.random.default_rng(0).uniform(0, 100, (2_000, 4))
+    found = measure_sensitivity(points, pd.Series(0.1, index=names))
+    assert found.loc[names[:4], "effective"].between(0.2, 0.3).all()
+    assert not found["flagged"].any()
 
 
 @pytest.mark.filterwarnings("error")

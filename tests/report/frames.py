@@ -297,3 +297,11 @@ WHAT_IF = pd.DataFrame(
         "net": [130_000.0, 134_000.0, 139_000.0],
     }
 )
+STEADINESS = pd.DataFrame(
+    {
+        "disturbance": ["month", "noise", "dropped"],
+        "spearman": [0.99, 0.999, NAN],
+        "share_shift": [0.02, 0.004, NAN],
+        "score_change": [NAN, NAN, 0.0],
+    }
+)

@@ -45,6 +45,7 @@ SHOWN = {
     "drift": lambda: evidence.show_drift(f.DRIFT, f.YEAR_BEFORE),
     "proof": lambda: evidence.show_proof(f.PROOF, outcome="next_revenue"),
     "tier proof": lambda: evidence.show_tier_proof(f.TIER_PROOF, outcome="next_revenue", currency="EUR"),
+    "steadiness": lambda: evidence.show_steadiness(f.STEADINESS),
     "proof table": lambda: evidence.show_proof_table(f.PROOF, outcome="next_revenue"),
     "rating models": lambda: evidence.show_rating_models(f.RATING_MODELS),
     "fairness": lambda: evidence.show_fairness(f.FAIRNESS, regions=REGIONS),

@@ -287,6 +287,11 @@ EXPECTED = [
         "(between 0.55 and 0.66). That is better than days since the last sale alone.",
     ),
     (
+        lambda: findings.state_steadiness(f.STEADINESS),
+        "Within a month partners move by 2% of the list on average, and by 0.4% if every number is 1% off. Dropping a "
+        "partner changes the score of no other.",
+    ),
+    (
         lambda: findings.state_tier_proof(f.TIER_PROOF, currency="EUR"),
         "The better the tier, the better the year after: EUR 50 000 in gold, EUR 20 000 in silver.",
     ),
@@ -390,6 +395,7 @@ NOTHING = [
     lambda: findings.state_profile(pd.DataFrame({"name": ["All"], "stability": [1.0]})),
     lambda: findings.state_metric_by_group(f.METRICS.head(1), metric="revenue_per_partner", by="region"),
     lambda: findings.state_proof(f.PROOF.head(0)),
+    lambda: findings.state_steadiness(f.STEADINESS.head(0)),
     lambda: findings.state_rating_models(f.RATING_MODELS.head(1)),
     lambda: findings.state_tier_proof(f.TIER_PROOF.head(1), currency="EUR"),
     lambda: findings.state_fairness(f.FAIRNESS.tail(1)),

@@ -48,6 +48,7 @@ def longest_gap(events: Any, days: int) -> Any:
 )
 def shrunk_variation(events: Any, days: int) -> Any:
     """Coefficient of variation of monthly revenue over the last 12 complete months, drawn towards a typical 0.75
-    with the weight of 6 months: with few months since the first sale a partner is neither steady nor uneven."""
-    months = events.sales.known_months("amount", days)
+    with the weight of 6 months: with few months since the first sale a partner is neither steady nor uneven. Of n
+    months n - 1 count, as one month alone cannot swing."""
+    months = events.sales.known_months("amount", days) - 1
     return (months * events.sales.any_variation("amount", days) + TRUST * TYPICAL) / (months + TRUST)

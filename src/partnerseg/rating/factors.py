@@ -158,7 +158,7 @@ def read_numbers(features: pd.DataFrame, columns: Iterable[str]) -> dict[str, np
             near = get_close_matches(column, [str(name) for name in features.columns], n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise ValueError(
-                f"rating.factors names the feature {column!r}, which is no column of features{hint} "
+                f"rating.factors names the feature {column!r}, which is no column of features{hint}. "
                 "Correct it in params/programme.yaml"
             )
         try:

@@ -48,7 +48,7 @@ def measure_sensitivity(
     Returns:
         Index factor: `nominal` (weight, sums to 1), `first_order`, `total`, `correlation_ratio` (0-1; missing with
         fewer than 30 partners known), `effective` (sums to 1; missing where the ratio is) and `flagged` (true:
-        nominal and effective differ at least twofold).
+        they differ at least twofold, the weight of what is unknown shared out as in the score).
 
     Raises:
         ValueError: The weights are for other factors than the points, one is negative or all are 0, the aggregation
@@ -99,7 +99,10 @@ def measure_sensitivity(
         result.loc[name, "correlation_ratio"] = correlation_ratio(points[name].to_numpy(dtype=float), scores)
     spread = np.sqrt(result["correlation_ratio"])
     result["effective"] = spread / spread.sum() if spread.sum() > 0 else spread
-    low, high = result[["nominal", "effective"]].min(axis=1), result[["nominal", "effective"]].max(axis=1)
+    # What nobody is known on moves nothing: its weight is shared by the others, as in the score.
+    shared = nominal * points.notna().mean() * distribution.notna().all()
+    both = pd.DataFrame({"nominal": shared / (shared.sum() or 1.0), "effective": result["effective"]})
+    low, high = both.min(axis=1), both.max(axis=1)
     result["flagged"] = (high > 0) & (high >= TWOFOLD * low) & result["effective"].notna()
     return result.rename_axis("factor")
 

@@ -6,6 +6,7 @@ import pandas as pd
 
 from partnerseg.report.language import format_count, format_share, join_some, say, say_count, say_message, say_name
 
+WELL_KNOWN = 0.9  # share of the weight under which a rating rests on less than it should
 RELIABLE = 0.6  # stability under which a segment is a hint (Hennig 2007)
 
 
@@ -61,6 +62,9 @@ def list_rating_doubts(partners: pd.DataFrame, factors: pd.DataFrame, *, min_cov
     if unrated:
         least = format_share(min_coverage)
         doubts.append(_say("unrated", partners=say_count("partner", unrated), least=least))
+    typical = partners.loc[partners["score"].notna(), "coverage"].median()
+    if typical < WELL_KNOWN:
+        doubts.append(_say("rated_by", share=format_share(typical)))
     nothing = [say_name(name) for name in factors.loc[factors["coverage"] == 0, "factor"]]
     if nothing:
         doubts.append(_say("factors_unknown", factors=join_some(nothing)))

@@ -260,6 +260,12 @@ def show_proof_table(proof: pd.DataFrame, *, outcome: str) -> Evidence | None:
     return _show_table("proof_table", listed, findings.state_proof(own), data=proof, rows=len(listed))
 
 
+def show_steadiness(steadiness: pd.DataFrame) -> Evidence:
+    """Show how much the order moves when something happens that should not matter; see `tables.list_steadiness`."""
+    listed, finding = tables.list_steadiness(steadiness), findings.state_steadiness(steadiness)
+    return _show_table("steadiness", listed, finding, data=steadiness)
+
+
 def show_rating_models(models: pd.DataFrame) -> Evidence:
     """Show the ways of weighting side by side; see `tables.list_rating_models`."""
     listed, finding = tables.list_rating_models(models), findings.state_rating_models(models)

@@ -627,6 +627,24 @@ def state_tier_proof(tiers: pd.DataFrame, *, currency: str) -> str:
     )
 
 
+def state_steadiness(steadiness: pd.DataFrame) -> str:
+    """State how much the order moves from month to month and under noise.
+
+    Args:
+        steadiness: One row a disturbance: disturbance (month, noise, dropped), spearman, share_shift, score_change.
+    """
+    told = steadiness.set_index("disturbance")
+    if told.empty or told.loc[["month", "noise"], "share_shift"].isna().any():
+        return _say("steadiness_unknown")
+    change = float(told["score_change"].fillna(0).max())
+    sentence = _say(
+        "steadiness",
+        month=format_share(float(told["share_shift"]["month"])),
+        noise=format_share(float(told["share_shift"]["noise"])),
+    )
+    return sentence if change > 1e-9 else f"{sentence} {_say('steadiness_frozen')}"
+
+
 def state_rating_models(models: pd.DataFrame) -> str:
     """State which way of weighting orders next year's revenue best, and whether that is more than chance.
 

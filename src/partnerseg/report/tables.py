@@ -213,6 +213,18 @@ def list_proof(proof: pd.DataFrame) -> pd.DataFrame:
     return listed.rename(columns={"value": "rank_correlation"}).assign(**named, better=winner).reset_index(drop=True)
 
 
+def list_steadiness(steadiness: pd.DataFrame) -> pd.DataFrame:
+    """List how much the order of partners moves when something happens that should not matter.
+
+    Args:
+        steadiness: One row a disturbance: disturbance (month, noise, dropped), spearman, share_shift (0 to 1),
+            score_change (points); missing where not measured.
+    """
+    what = steadiness["disturbance"].map(lambda name: say(f"disturbances.{name}"))
+    columns = {"spearman": "rank_correlation", "share_shift": "ranks_moved", "score_change": "points_moved"}
+    return steadiness.assign(disturbance=what)[["disturbance", *columns]].rename(columns=columns)
+
+
 def list_rating_models(models: pd.DataFrame) -> pd.DataFrame:
     """List the ways of weighting side by side, the present one first.
 

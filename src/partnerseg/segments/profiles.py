@@ -84,12 +84,12 @@ _WINDOW = re.compile(r"_\d+d$")
 def find_traits(frame: pd.DataFrame, labels: np.ndarray, encoding: Encoding) -> pd.DataFrame:
     """Find what sets each segment apart from all other partners, in sizes of effect.
 
-    The effect is the difference between the means of members and of all others on the column's coordinate, in standard
-    deviations over all partners: 0.2 is small, 0.5 medium, 0.8 large. The coordinate is logarithmic for skewed numbers
-    and cut at five standard deviations, so a few giants do not make a trait, and where the medians do not differ that way
-    there is none; of texts and lists it is the presence of a level, and only levels that are more frequent inside are
-    traits. There are no p-values: the columns made the segments, so a test on the same rows would always be
-    significant.
+    The effect is the difference between the means of members and of all others on the column's coordinate, in
+    standard deviations over all partners: 0.2 is small, 0.5 medium, 0.8 large. The coordinate is logarithmic for
+    skewed numbers and cut at five standard deviations, so a few giants do not make a trait, and where the medians
+    do not differ so there is none; of texts and lists it is the presence of a level, and only levels that are more
+    frequent inside are traits. There are no p-values: the columns made the segments, so a test on the same rows
+    would always be significant.
 
     Args:
         frame: One row a partner.
