@@ -3,14 +3,15 @@
 python benchmarks/rank_coverage.py [SEEDS]
 
 For each seed a programme of 2,000 partners is drawn. The factors rated are those whose planted level is known and that
-are observed: the five assessed ones, with equal weights. Rated are the partners who have been assessed, of them the
-observed ones (with the programme for over a year and still active). The planted rank is the rank, among them, of the
-mean planted level in the last quarter. Noise and drift of the assessments come from `estimate_errors`, so from the
-tables alone. Drawn are noise and missing factors; weights and normalization are known in this world and are not drawn,
-but for the column `all sources`, which is what `PartnerRating.rank_interval` gives. In `gaps` a fifth of the assessed
-factors is blanked at random. In `around the observed` the same noise is drawn around the observed points instead of
-what is expected behind them, so that it counts twice. `width` is the mean width of the intervals, as a share
-of the partners; `Spearman` compares observed and planted ranks. 10,000 draws; one configuration, fitted to no seed.
+are observed: the five assessed ones, with equal weights; an assessment counts as far as its evidence. Rated are the
+partners who have been assessed, of them the observed ones (with the programme for over a year and still active). The
+planted rank is the rank, among them, of the mean planted level in the last quarter. Noise and drift of the assessments
+come from `estimate_errors`, so from the tables alone. Drawn are noise, and missing factors and evidence; weights and
+normalization are known in this world and are not drawn, but for the column `all sources`, which is what
+`PartnerRating.rank_interval` gives. In `gaps` a fifth of the assessed factors is blanked at random. In `around the
+observed` the same noise is drawn around the observed points instead of what is expected behind them, so that it counts
+twice. `width` is the mean width of the intervals, as a share of the partners; `Spearman` compares observed and planted
+ranks. 10,000 draws; one configuration, fitted to no seed.
 """
 
 import sys
@@ -23,13 +24,15 @@ from scipy.stats import spearmanr
 import partnerseg as ps
 from partnerseg.rating.errors import Errors, estimate_errors
 from partnerseg.rating.intervals import draw_rank_interval, rank_scores
-from partnerseg.rating.scaling import score_factors, spread_errors
+from partnerseg.rating.scaling import find_best_evidence, score_factors, spread_errors, weigh_evidence
 
 RESULT = Path(__file__).parent / "results" / "2026-11-22-rank_coverage.md"
 AS_OF = "2026-06-30"
 BAND = (0.86, 0.94)
 FACTORS = ("marketing_strategy", "content_uniqueness", "teamwork", "strategic_planning", "technical_equipment")
-TABLE = [{"factor": name, "features": [f"assessed_{name}"], "bounds": [[0, 100]], "weight": 1.0} for name in FACTORS]
+TABLE = [
+    {"factor": name, "features": [f"assessed_{name}"], "bounds": [[0, 100]], "grade": "manager"} for name in FACTORS
+]
 GAPS = 0.2
 
 
@@ -69,12 +72,15 @@ def measure_gaps(rating: ps.PartnerRating, rows: pd.DataFrame, assessments: pd.D
 def draw(rating: ps.PartnerRating, rows: pd.DataFrame, errors: Errors) -> tuple[np.ndarray, np.ndarray]:
     behind = errors.expected.loc[rows.index]
     expected = rows.assign(**{name: behind[name].fillna(rows[name]) for name in behind})
+    shares = weigh_evidence(rows, rating.scales_, rating.factors_["evidence"].to_dict())
+    assert shares is not None
     return draw_rank_interval(
-        [score_factors(rows, rating.scales_).to_numpy()],
+        [score_factors(rows, rating.scales_, shares).to_numpy()],
         rating.factors_["weight"].to_numpy(),
         rating.distribution_.to_numpy(),
-        noise=spread_errors(expected, errors.standard_error.loc[rows.index], rating.scales_).to_numpy(),
-        expected=score_factors(expected, rating.scales_).to_numpy(),
+        noise=spread_errors(expected, errors.standard_error.loc[rows.index], rating.scales_, shares).to_numpy(),
+        expected=score_factors(expected, rating.scales_, shares).to_numpy(),
+        evidence=find_best_evidence(shares, rating.scales_),
         sources=("noise", "missing"),
         labels=rows.index.tolist(),
     )

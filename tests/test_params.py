@@ -7,8 +7,9 @@ import pytest
 
 from partnerseg.features.assessments import list_assessed
 from partnerseg.features.catalogue import describe_features
-from partnerseg.features.events import ASSESSED, EVIDENCE
+from partnerseg.features.events import ASSESSED
 from partnerseg.params import Params, ParamsError, load_params, read_yaml
+from partnerseg.programme.tables import ASSESSORS
 from partnerseg.rating.factors import read_factors
 
 DEFAULTS = Path(__file__).parents[1] / "params"
@@ -160,7 +161,7 @@ def test_rows_of_factors_say_what_the_catalogue_says(row):
 def test_factors_read_as_a_rating_reads_them():
     rating = load_params(DEFAULTS).rating
     assert [factor.factor for factor in read_factors(rating.factors)] == [row.factor for row in rating.factors]
-    assert rating.evidence.to_dict() == EVIDENCE
+    assert rating.evidence.to_dict() == ASSESSORS
     assert list_assessed(rating.factors) == ASSESSED
     assert set(rating.tiers) == {row.tier for row in rating.privileges}
     cost = pd.Series({tier: sum(row.cost for row in rating.privileges if row.tier == tier) for tier in rating.tiers})

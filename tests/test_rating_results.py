@@ -8,6 +8,8 @@ import pytest
 
 import partnerseg as ps
 from partnerseg import rating_results
+from partnerseg.features.assessments import EVIDENCE
+from partnerseg.features.catalogue import list_counts
 from partnerseg.models import list_dates, list_history
 from partnerseg.params import load_params
 from partnerseg.programme_pass import TOLD
@@ -28,7 +30,7 @@ def models() -> SimpleNamespace:
     tables = Tables(ps.simulate_programme(600, random_state=0).tables)
     features = ps.build_features(tables, as_of=list_history(params))
     used = {name for row in params.rating.factors for name in row.features} | set(TOLD)
-    history = features[[name for name in features if name in used]]
+    history = features[[name for name in features if name in used or name.startswith(EVIDENCE)]]
     now, before = (rating_results.take_date(features, date) for date in reversed(list_dates(params)))
     rating = rating_results.fit_rating(params, now, before)
     return SimpleNamespace(params=params, programme=tables, history=history, rating=rating, features=now, before=before)
@@ -58,9 +60,36 @@ def test_tiers_of_the_report_follow_from_those_of_every_month_before(models, fol
     young = models.features["tenure_days"] < models.params.rating.min_tenure_days
     assert young.any()
     assert set(partners.loc[young & partners["score"].notna(), "tier"]) == {"bronze"}
+    # Somebody is too low for its tier and waits out the grace, which is the only way to lose a tier.
+    waiting = followed["below_since"].notna() & (followed["tier"] == followed["tier_before"])
+    assert waiting.any()
+    lost = followed["reason"].isin(["grace_ended", "threshold_lost"])
+    assert set(followed.loc[lost, "reason"]) == {"grace_ended"}
+    days = pd.to_datetime(followed.index.get_level_values("as_of")) - followed["below_since"]
+    assert days[lost].min() >= pd.Timedelta(days=models.params.rating.grace_days) > days[waiting].max()
     inside = partners["rank"].notna()
     assert (partners["rank_lower"] <= partners["rank"])[inside].all()
     assert (partners["rank"] <= partners["rank_upper"])[inside].all()
+
+
+def test_the_noise_of_every_rate_whose_cases_are_counted_is_estimated(models, followed, monkeypatch):
+    def stop(features, assessments, *, as_of, counts):
+        assert counts == list_counts()
+        assert as_of == models.params.programme.as_of
+        raise InterruptedError
+
+    monkeypatch.setattr(rating_results, "estimate_errors", stop)
+    with pytest.raises(InterruptedError):
+        rating_results.rate_partners(models, models.features, followed)
+
+
+def test_of_a_factor_counts_what_its_evidence_is_worth(models):
+    factors = rating_results.list_factors(models, models.features).set_index("factor")
+    worth = models.rating.weigh_evidence(models.features)
+    assert factors["counted"].tolist() == pytest.approx(worth.mean().tolist())
+    assert (factors.loc[factors["grade"] == "system", "counted"] == 1).all()
+    # Some partners assessed themselves on what a manager or an auditor should.
+    assert factors.loc[factors["grade"].isin(["manager", "audit"]), "counted"].min() < 1
 
 
 def test_every_change_of_the_year_is_listed_with_where_it_led(models, followed, partners):
@@ -79,6 +108,8 @@ def test_every_change_of_the_year_is_listed_with_where_it_led(models, followed, 
 def test_advice_is_true_for_everybody_who_gets_it(models, partners):
     advice = rating_results.advise_partners(models, models.features, partners)
     needed = models.rating.tier_thresholds_ + models.params.rating.hysteresis
+    missing = advice["next_tier"].astype(object).map(needed) - partners.loc[advice.index, "score"]
+    assert (missing - advice["points_missing"]).abs().max() < 1e-9
     tried = 0
     for partner_id, row in advice[advice["reachable"]].iterrows():
         found = models.rating.raise_to(models.features, partner_id, row["next_tier"], hysteresis=2.0)
@@ -88,16 +119,45 @@ def test_advice_is_true_for_everybody_who_gets_it(models, partners):
     assert tried > 10
 
 
+def test_factors_are_known_for_a_share_of_those_who_are_rated():
+    table = pd.DataFrame({"pillar": ["p", "q"], "weight": [0.5, 0.5]}, index=["sales", "care"])
+    parts = pd.DataFrame({"sales": [30.0, 10.0, None, None], "care": [20.0, None, None, 40.0]})
+    means = rating_results.mean_factors(parts, table).set_index("factor")
+    # The third is not rated; of the other three two are known on each.
+    assert means["coverage"].tolist() == pytest.approx([2 / 3, 2 / 3])
+    assert means["contribution"].tolist() == pytest.approx([40 / 3, 20])
+
+
 def test_privileges_are_counted_by_tier_and_shifts_go_both_ways(models, partners):
-    economics = rating_results.count_economics(partners, models).set_index("tier")
+    told = rating_results.count_economics(partners, models)
+    assert told["as_of"].drop_duplicates().tolist() == [
+        "2026-06-30", "2026-03-30", "2025-12-30", "2025-09-30", "2025-06-30"
+    ]  # fmt: skip
+    economics = told[told["as_of"] == "2026-06-30"].set_index("tier")
     assert list(economics.index) == list(models.params.rating.tiers)
     counts = partners["tier"].value_counts()
+    assert economics["partners"].to_dict() == counts.to_dict()
     assert economics.loc["platinum", "privileges"] == 5_000 * counts["platinum"]
     what_if = rating_results.try_thresholds(partners, models).set_index("shift")
+    # The same rule on both: without a shift the sums are those of the table.
+    assert what_if.loc[0.0, "privileges"] == economics["privileges"].sum()
+    assert what_if.loc[0.0, "net"] == pytest.approx(economics["net"].sum())
     assert what_if.loc[0.0, ["promoted", "demoted"]].tolist() == [0, 0]
     assert what_if.loc[-5.0, "promoted"] > what_if.loc[-2.0, "promoted"] > 0
     assert what_if.loc[5.0, "demoted"] > what_if.loc[2.0, "demoted"] > 0
     assert what_if["privileges"].is_monotonic_decreasing
+
+
+def test_tiers_are_counted_at_earlier_dates_with_the_revenue_of_then(models, followed, partners):
+    north = partners[partners["region"] == partners["region"].iloc[0]]
+    told = rating_results.count_economics(north, models, followed).set_index(["as_of", "tier"])
+    then = rating_results.take_date(followed, "2025-06-30")["tier"].reindex(north.index)
+    revenue = rating_results.take_date(models.history, "2025-06-30")["monetary_value_365d"]
+    gold = revenue.reindex(then.index[then == "gold"])
+    assert told.loc[("2025-06-30", "gold"), "partners"] == len(gold) > 0
+    assert told.loc[("2025-06-30", "gold"), "revenue"] == pytest.approx(gold.sum())
+    # Following here or beforehand is the same.
+    pd.testing.assert_frame_equal(told.reset_index(), rating_results.count_economics(north, models))
 
 
 def test_the_proof_uses_what_was_known_then_and_what_came_after(models, proof):
@@ -106,6 +166,8 @@ def test_the_proof_uses_what_was_known_then_and_what_came_after(models, proof):
     assert (told["dates"] == 5).all()
     revenue = told[told["outcome"] == "next_revenue"].set_index("predictor")["value"]
     assert revenue["rating"] > 0.3
+    stays = told[told["outcome"] == "retained"].set_index("predictor")["auc"]
+    assert stays["recent_sale"] > 0.6  # who sold lately goes on selling
     date = told["last"].iloc[0]
     assert date == list_dates(models.params)[0]
     # By hand, of the last date: the rating of the time against the revenue of the report.

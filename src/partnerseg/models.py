@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from partnerseg.segments.segmenter import PartnerSegmenter
 
 MONTHS = 24  # so far back ratings are looked at
+QUARTER_MONTHS = 33  # so far back the last of twelve quarters ends
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,17 @@ class Models:
     def summaries(self) -> pd.DataFrame:
         """One row a region, and one for `all`: the measures that the index compares."""
         return pd.read_parquet(self.directory / "results" / "summaries.parquet")
+
+
+def list_quarters(params: Params) -> list[str]:
+    """Return the ends of the quarters of three years, earliest first: periods that weights are learned from.
+
+    Example:
+        >>> list_quarters(Params({"programme": {"as_of": "2026-06-30"}}))[-2:]
+        ['2026-03-30', '2026-06-30']
+    """
+    as_of = pd.Timestamp(params.programme.as_of)
+    return [(as_of - pd.DateOffset(months=months)).strftime("%Y-%m-%d") for months in range(QUARTER_MONTHS, -1, -3)]
 
 
 def list_history(params: Params) -> list[str]:

@@ -4,11 +4,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from partnerseg.features.catalogue import list_counts
 from partnerseg.models import Models, list_history
 from partnerseg.rating.advice import find_reach
 from partnerseg.rating.economics import tier_economics, what_if_thresholds
 from partnerseg.rating.errors import estimate_errors
 from partnerseg.rating.fairness import assess_fairness, fairness_groups
+from partnerseg.rating.panel import expect_changes
 from partnerseg.rating.rating import PartnerRating
 from partnerseg.rating.tiers import follow_tiers, list_tier_changes
 from partnerseg.rating.validation import (
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 ADVISED = 10  # partners of each region that get advice
 NEAR = 10.0  # points below the next tier, from which a partner is close
-QUARTERS = 5  # dates that the rating is proved at, the last one a year before the report
+QUARTERS = 5  # dates that the rating is proved at, up to a year before the report, and that tiers are counted at
 COMPARED = ("direct", "equal", "entropy", "critic", "pca", "learned")  # ways of weighting that need nothing more
 SHIFTS = (-5.0, -2.0, 0.0, 2.0, 5.0)  # points by which thresholds are moved in the what-if
 OUTCOMES = {"revenue": "next_revenue", "growth": "next_growth", "retained": "retained"}
@@ -46,47 +48,57 @@ def make_rating(params: "Params", **changes: Any) -> PartnerRating:
     return PartnerRating(settings.factors, **{**given, **changes})
 
 
-def fit_rating(params: "Params", features: pd.DataFrame, before: pd.DataFrame | None, **changes: Any) -> PartnerRating:
+def fit_rating(
+    params: "Params",
+    features: pd.DataFrame,
+    before: pd.DataFrame | None,
+    *,
+    periods: pd.DataFrame | None = None,
+    **changes: Any,
+) -> PartnerRating:
     """Fit a rating to the features of a date, with those of a year before.
 
-    Weights that are learned need what came of the year between: they are learned from the features of the year before,
-    whose bounds are kept, and the revenue since.
+    Weights that are learned need what came of the time between. With `periods`, features of many periods up to that
+    date (see `panel.build_periods`), they are learned from how partners changed and what came next of it; otherwise
+    from the features of the year before, whose bounds are kept, and the revenue since.
 
     Raises:
-        ValueError: Weights are to be learned and nobody is known a year before.
+        ValueError: Weights are to be learned, there are no `periods`, and nobody is known a year before.
     """
     rating = make_rating(params, **changes)
-    known = before is not None and len(before) > 0
-    if rating.weighting != "learned" and "learned" not in (rating.blend or {}):
-        return rating.fit(features, before=before if known else None)
-    if before is None or not len(before):
+    known = before if before is not None and len(before) else None
+    learns = rating.weighting == "learned" or "learned" in (rating.blend or {})
+    if not learns:
+        return rating.fit(features, before=known)
+    if periods is not None:
+        return rating.fit(features, expect_changes(periods, rating.factors), before=known)
+    if known is None:
         raise ValueError(
             "rating.weighting == 'learned': nobody is known a year before, whose revenue since then could be learned "
             "from; set a later programme.as_of or another weighting"
         )
-    rating.fit(before, y=features["monetary_value_365d"].reindex(before.index))
-    rating.reach_ = find_reach(features, rating.scales_, before=before, group_by=rating.group_by)
+    rating.fit(known, y=features["monetary_value_365d"].reindex(known.index))
+    rating.reach_ = find_reach(features, rating.scales_, before=known, group_by=rating.group_by)
     return rating
 
 
 def follow_partners_tiers(models: Models) -> pd.DataFrame:
     """The frozen rating month by month: index (as_of, partner_id), see `follow_tiers`."""
-    settings, history = models.params.rating, models.history
-    joined = models.programme.frame("partners").set_index("partner_id")["joined_at"]
-    return follow_tiers(
-        models.rating.score(history)["score"],
-        thresholds=models.rating.tier_thresholds_,
-        hysteresis=settings.hysteresis,
-        grace_days=settings.grace_days,
-        min_tenure_days=settings.min_tenure_days,
-        joined_at=joined,
-    )
+    score = models.rating.score(models.history)["score"]
+    return follow_tiers(score, thresholds=models.rating.tier_thresholds_, **_take_rule(models))
+
+
+def _take_rule(models: Models) -> dict[str, Any]:
+    """The rule for tiers as the parameters have it."""
+    rule = {name: getattr(models.params.rating, name) for name in ("hysteresis", "grace_days", "min_tenure_days")}
+    return rule | {"joined_at": models.programme.frame("partners").set_index("partner_id")["joined_at"]}
 
 
 def rate_partners(models: Models, features: pd.DataFrame, followed: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """One row a partner: score, rank and its interval, tier, and the tier of a year ago; and the contributions."""
     rating, settings, as_of = models.rating, models.params.rating, models.params.programme.as_of
-    errors = estimate_errors(features, models.programme.frame("assessments"), as_of=as_of)
+    assessments = models.programme.frame("assessments")
+    errors = estimate_errors(features, assessments, as_of=as_of, counts=list_counts())
     ranks = rating.rank_interval(features, errors=errors, draws=settings.interval_draws, level=settings.interval_level)
     dates = followed.index.get_level_values("as_of")
     earliest = (pd.Timestamp(as_of) - pd.DateOffset(years=1)).strftime("%Y-%m-%d")
@@ -158,58 +170,100 @@ def advise_partners(models: Models, features: pd.DataFrame, partners: pd.DataFra
 
 
 def list_factors(models: Models, features: pd.DataFrame) -> pd.DataFrame:
-    """One row a factor: as in `factors_`, with the weight that it has in effect and whether that differs twofold."""
+    """One row a factor: as in `factors_`, and how it tells in effect.
+
+    Beside these `counted` (mean share of its weight that counts by the evidence there is, over partners known on it),
+    `effective` (weight in effect) and `flagged` (True where that differs twofold).
+    """
     effect = models.rating.sensitivity(features)[["effective", "flagged"]]
-    return models.rating.factors_.join(effect).reset_index()
+    counted = models.rating.weigh_evidence(features).mean().rename("counted")
+    return models.rating.factors_.join([counted, effect]).reset_index()
 
 
 def mean_factors(contributions: pd.DataFrame, factors: pd.DataFrame) -> pd.DataFrame:
-    """One row a factor: its mean contribution in points, and for what share of these partners it is known."""
+    """One row a factor: its mean contribution in points, and for what share of the rated partners it is known."""
+    rated = contributions.dropna(how="all")
     return pd.DataFrame(
         {
             "factor": factors.index,
             "pillar": factors["pillar"].to_numpy(),
             "weight": factors["weight"].to_numpy(),
-            "contribution": contributions.dropna(how="all").fillna(0).mean().reindex(factors.index).to_numpy(),
-            "coverage": contributions.notna().mean().reindex(factors.index).to_numpy(),
+            "contribution": rated.fillna(0).mean().reindex(factors.index).to_numpy(),
+            "coverage": rated.notna().mean().reindex(factors.index).to_numpy(),
         }
     )
 
 
-def count_economics(partners: pd.DataFrame, models: Models) -> pd.DataFrame:
-    """One row a tier, the best first: tier, partners, revenue, margin, privileges, net, money a year."""
-    settings = models.params.rating
+def count_economics(partners: pd.DataFrame, models: Models, followed: pd.DataFrame | None = None) -> pd.DataFrame:
+    """One row a date and tier, the last date and the best tier first, for these partners.
+
+    Args:
+        partners: One row a partner.
+        models: The frozen models.
+        followed: From `follow_partners_tiers`; None: followed here.
+
+    Returns:
+        as_of, tier, partners, revenue, margin, privileges, net (money, of the year before the date), at the date of the
+        report and each quarter of the year before it, as far as a year of sales is known.
+    """
+    settings, history = models.params.rating, models.history
+    followed = _take_partners(follow_partners_tiers(models) if followed is None else followed, partners)
+    dates = {models.params.programme.as_of, *_list_quarters(models, 0)}
+    tiers = followed.loc[followed.index.get_level_values("as_of").isin(dates), "tier"]
     economics = tier_economics(
-        partners["tier"], partners["monetary_value_365d"], privileges=settings.privileges, margin=settings.margin
+        tiers,
+        history["monetary_value_365d"].reindex(tiers.index),
+        privileges=settings.privileges,
+        margin=settings.margin,
     )
-    tiers = [tier for tier in settings.tiers if tier in economics.index]
-    return economics.loc[tiers].rename(columns={"cost": "privileges"}).reset_index()
+    economics = economics.rename(columns={"cost": "privileges"}).reset_index()
+    order = {tier: place for place, tier in enumerate(settings.tiers)}
+    return (
+        economics[economics["tier"].isin(order)]
+        .sort_values("tier", key=lambda tier: tier.map(order))
+        .sort_values("as_of", ascending=False, kind="stable", ignore_index=True)
+    )
 
 
-def try_thresholds(partners: pd.DataFrame, models: Models) -> pd.DataFrame:
-    """One row a shift of all thresholds: shift (points), promoted, demoted, privileges and net (money a year)."""
+def try_thresholds(partners: pd.DataFrame, models: Models, followed: pd.DataFrame | None = None) -> pd.DataFrame:
+    """One row a shift of all thresholds: shift (points), promoted, demoted, privileges and net (money a year).
+
+    What tiers would be had thresholds been others all along: the same rule is followed, so that without a shift the
+    sums are those of `count_economics`, of its last date.
+
+    Args:
+        partners: One row a partner: monetary_value_365d.
+        models: The frozen models.
+        followed: From `follow_partners_tiers`; None: followed here.
+    """
     settings, thresholds = models.params.rating, models.rating.tier_thresholds_
+    followed = _take_partners(follow_partners_tiers(models) if followed is None else followed, partners)
     rows = []
-    for shift in SHIFTS if partners["score"].notna().any() else ():
+    for shift in SHIFTS if followed["score"].notna().any() else ():
         tried = what_if_thresholds(
-            partners["score"],
+            followed["score"],
             thresholds=thresholds,
             revenue=partners["monetary_value_365d"],
             changes=dict.fromkeys(thresholds.index[:-1], shift),
             privileges=settings.privileges,
             margin=settings.margin,
+            **_take_rule(models),
         )
-        change, whole = tried.moves["change"].value_counts(), tried.table.loc["all"]
+        change, whole = tried.moves["change"].value_counts(), tried.table.loc[list(thresholds.index)]
         rows.append(
             {
                 "shift": shift,
                 "promoted": int(change.get("promoted", 0)),
                 "demoted": int(change.get("demoted", 0)),
-                "privileges": whole["cost_after"],
-                "net": whole["net_after"],
+                "privileges": whole["cost_after"].sum(),
+                "net": whole["net_after"].sum(min_count=1),
             }
         )
     return pd.DataFrame(rows, columns=["shift", "promoted", "demoted", "privileges", "net"])
+
+
+def _take_partners(followed: pd.DataFrame, partners: pd.DataFrame) -> pd.DataFrame:
+    return followed[followed.index.get_level_values("partner_id").isin(partners.index)]
 
 
 def prove_rating(models: Models) -> dict[str, pd.DataFrame]:
@@ -283,13 +337,18 @@ def measure_steadiness(models: Models, features: pd.DataFrame, followed: pd.Data
 
 def list_proof_dates(models: Models) -> list[str]:
     """The dates that the rating is proved at: quarters of which the year after is known, and partners before."""
+    return _list_quarters(models, 12)
+
+
+def _list_quarters(models: Models, months: int) -> list[str]:
+    """Quarters up to so many months before the report, the earliest first, that are preceded by a year of sales."""
     as_of = pd.Timestamp(models.params.programme.as_of)
     sold = models.programme.frame("sales")["sold_at"]
     if not len(sold):
         return []
     known = set(models.history.index.get_level_values("as_of"))
     first = sold.min() + pd.Timedelta(days=364)
-    dates = [as_of - pd.DateOffset(months=12 + 3 * quarter) for quarter in range(QUARTERS - 1, -1, -1)]
+    dates = [as_of - pd.DateOffset(months=months + 3 * quarter) for quarter in range(QUARTERS - 1, -1, -1)]
     return [name for date in dates if date >= first and (name := date.strftime("%Y-%m-%d")) in known]
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from partnerseg.features.build import TEXTS, build_features
 from partnerseg.features.catalogue import FEATURES, describe_features
-from partnerseg.features.events import ASSESSED, EVIDENCE
+from partnerseg.features.events import ASSESSED
+from partnerseg.programme.tables import ASSESSORS
 
 AS_OF = "2026-06-30"
 
@@ -40,7 +41,7 @@ def touches(*rows: tuple) -> pd.DataFrame:
     return frame
 
 
-def build(as_of=AS_OF, *, assessed=ASSESSED, evidence=EVIDENCE, **tables) -> pd.DataFrame:
+def build(as_of=AS_OF, *, assessed=ASSESSED, evidence=ASSESSORS, **tables) -> pd.DataFrame:
     return build_features({"partners": partners("a", "b"), **tables}, as_of, assessed=assessed, evidence=evidence)
 
 
@@ -370,29 +371,120 @@ def test_complaints_for_each_sale():
     assert build(sales=frame)["complaint_rate_365d"].isna().all()
 
 
+def test_complaints_about_other_things_than_the_product_do_not_count_against_it():
+    frame = sales(*[("a", "2026-01-01", 1.0)] * 10)
+    said = tickets().assign(kind="complaint", about=["product", "delivery", None, "product", "other"])
+    heard = feedback().assign(about="service")
+    found = build(sales=frame, tickets=said, feedback=heard).loc["a"]
+    assert found["complaint_rate_365d"] == 2 / 10  # one of the product within the year, and one of nobody knows what
+    assert found["complaints_365d"] == 4 + 1
+    assert build(sales=frame, feedback=heard).loc["a", "complaint_rate_365d"] == 0
+
+
+def test_reopened_tasks_by_hand():
+    reopened = ["2026-06-02", "2026-01-10", None, "2024-01-10", None]
+    table = tickets().assign(kind=["support", "task", "task", "task", "task"], reopened_at=times(reopened))
+    a = build(tickets=table).loc["a"]
+    assert a["tasks_365d"] == 3
+    assert a["reopened_rate_365d"] == pytest.approx(1 / 3)  # a support case is no task, 2024 is long ago
+    assert build(tickets=table, as_of="2026-01-09").loc["a", "reopened_rate_365d"] == 0
+    assert build(tickets=table, as_of="2026-01-10").loc["a", "reopened_rate_365d"] == 1
+    assert build(tickets=tickets()).loc["a", ["tasks_365d", "reopened_rate_365d"]].isna().tolist() == [False, True]
+
+
+def test_conflicts_by_hand():
+    table = tickets().assign(kind=["conflict", "task", "conflict", "conflict", "complaint"])
+    seller = sales(("b", "2026-01-01", 1.0))
+    found = build(partners=partners("a", "b", "c"), tickets=table, sales=seller)
+    assert found["conflicts_365d"].fillna(-1).tolist() == [2, 0, -1]  # c had no occasion
+    assert build(tickets=table)["conflicts_365d"].fillna(-1).tolist() == [2, -1]
+    assert found.loc["a", "tickets_365d"] == 4  # a conflict is a ticket
+    assert build(tickets=tickets())["conflicts_365d"].isna().all()
+
+
+def test_joint_sales_by_hand():
+    frame = sales(*[("a", "2026-01-01", 1.0)] * 4, ("a", "2026-01-02", -1.0), ("b", "2026-01-01", 1.0),
+                  joint_partner_id=["b", None, "a", "z", "b", None])  # fmt: skip
+    found = build(partners=partners("a", "b", "c"), sales=frame)["joint_sales_365d"]
+    assert found.fillna(-1).tolist() == [2 / 4, 0, -1]  # nobody sells along with itself
+    assert build(sales=frame.drop(columns="joint_partner_id"))["joint_sales_365d"].isna().all()
+
+
+def test_response_hours_by_hand():
+    table = touches(*[("a", "2026-06-28", "email", action) for action in ("sent", "sent", "sent", "opened", "sent")],
+                    ("b", "2026-06-28", "email", "sent"))  # fmt: skip
+    answered = ["2026-06-28 02:00", "2026-06-29 08:00", None, "2026-06-28 01:00", "2026-06-27", "2026-07-01 00:00"]
+    table = table.assign(answered_at=times(answered))
+    found = build(touches=table)["response_hours_365d"]
+    assert found["a"] == pytest.approx(np.sqrt(2 * 32), abs=1e-4)  # an answer before its message is none
+    assert np.isnan(found["b"])  # the answer comes on the next day
+    assert build(touches=table, as_of="2026-07-01").loc["b", "response_hours_365d"] == pytest.approx(72, abs=1e-3)
+    assert build(touches=table, as_of="2026-06-28").loc["a", "response_hours_365d"] == pytest.approx(2, abs=1e-4)
+
+
+def test_numbers_of_cases_by_hand():
+    former = sales(
+        *[("a", day, 1.0) for day in ("2024-07-01", "2025-06-30", "2025-07-01")], customer_id=["x", "y", "z"]
+    )
+    sent = touches(*[("a", "2026-06-01", "email", action) for action in ("sent", "sent", "replied")],
+                   ("a", "2026-01-01", "email", "sent")).assign(campaign=["c", None, None, "c"])  # fmt: skip
+    a = build(sales=former, touches=sent, tickets=tickets()).loc["a"]
+    assert (a["messages_90d"], a["messages_365d"], a["campaign_messages_365d"]) == (2, 3, 2)
+    assert a["former_customers_365d"] == 2
+    assert a["timed_tickets_365d"] == 2
+
+
 def test_revenue_against_the_declared_potential():
     declared = partners("a", "b", "c", "d", declared_potential=[3540.0, 100.0, np.nan, 0.0])
     found = build(partners=declared, sales=SALES)["potential_reached_365d"]
     assert found.fillna(-1).tolist() == [1770 / 3540, 0, -1, -1]
 
 
+def assessments(*rows: tuple) -> pd.DataFrame:
+    columns = ["partner_id", "assessed_at", "factor", "score", "assessor"]
+    return pd.DataFrame(rows, columns=columns).assign(assessed_at=lambda frame: times(frame["assessed_at"]))
+
+
 def test_assessments_by_hand():
-    frame = pd.DataFrame(
-        [
-            ("a", "2026-01-01", "teamwork", 20.0, "manager"),
-            ("a", "2026-02-01", "teamwork", 60.0, "manager"),
-            ("a", "2023-02-01", "teamwork", 100.0, "self"),
-            ("a", "2026-03-01", "teamwork", 50.0, "system"),
-            ("a", "2026-03-01", "strategic_planning", 33.3, "audit"),
-        ],
-        columns=["partner_id", "assessed_at", "factor", "score", "assessor"],
-    ).assign(assessed_at=lambda frame: times(frame["assessed_at"]))
+    # Of ages 365, 730 and 0 days: a half, a quarter and all of 0.7, 0.4 and 1.0 is left as evidence.
+    frame = assessments(
+        ("a", "2025-01-01", "teamwork", 20.0, "manager"),
+        ("a", "2025-06-30", "teamwork", 60.0, "manager"),
+        ("a", "2024-06-30", "teamwork", 100.0, "self"),
+        ("a", "2026-06-30", "teamwork", 50.0, "system"),
+        ("a", "2025-06-30 23:59", "strategic_planning", 33.3, "audit"),
+    )
     found = build(assessments=frame)
     a = found.loc["a"]
     assert a["assessed_teamwork"] == pytest.approx((60 * 0.7 + 100 * 0.4 + 50 * 1.0) / 2.1, abs=1e-12)
+    assert a["evidence_teamwork"] == pytest.approx((0.35**2 + 0.1**2 + 1.0**2) / 1.45, abs=1e-6)
     assert a["assessed_strategic_planning"] == pytest.approx(33.3, abs=1e-12)
-    assert np.isnan(a["assessed_marketing_strategy"])
-    assert np.isnan(found.loc["b", "assessed_teamwork"])
+    assert a["evidence_strategic_planning"] == pytest.approx(0.9 / 2, abs=1e-6)
+    for name in ("assessed", "evidence"):
+        assert np.isnan(a[f"{name}_marketing_strategy"])
+        assert np.isnan(found.loc["b", f"{name}_teamwork"])
+
+
+def test_the_evidence_of_an_assessment_fades_until_the_next():
+    dates = ["2025-06-29", "2025-06-30", "2026-06-30", "2027-06-30", "2027-07-01"]
+    frame = assessments(
+        ("a", "2025-06-30", "teamwork", 60.0, "manager"), ("a", "2027-07-01", "teamwork", 80.0, "manager")
+    )
+    found = build(partners=partners("a"), assessments=frame, as_of=dates)
+    assert found["evidence_teamwork"].fillna(-1).tolist() == pytest.approx([-1, 0.7, 0.35, 0.175, 0.7], abs=1e-6)
+    assert found["assessed_teamwork"].fillna(-1).tolist() == [-1, 60, 60, 60, 80]
+    late = frame.assign(arrived_at=times([None, "2027-12-31"]))
+    found = build(partners=partners("a"), assessments=late, as_of=dates)
+    assert found["evidence_teamwork"].iloc[-1] == pytest.approx(0.7 * 0.5 ** (731 / 365), abs=1e-6)
+
+
+def test_a_report_of_ones_own_neither_replaces_nor_outweighs_an_audit():
+    audit, own = ("teamwork", 40.0, "audit"), ("teamwork", 100.0, "self")
+    frame = assessments(*[(partner, "2026-06-30", *row) for partner, row in
+                          (("a", own), ("b", audit), ("c", audit), ("c", own))])  # fmt: skip
+    found = build(partners=partners("a", "b", "c"), assessments=frame)
+    assert found["evidence_teamwork"].tolist() == pytest.approx([0.4, 0.9, (0.81 + 0.16) / 1.3], abs=1e-6)
+    assert found["assessed_teamwork"].tolist() == pytest.approx([100, 40, (36 + 40) / 1.3], abs=1e-12)
 
 
 def test_steps_of_a_factor_belong_to_it_and_may_be_asked_for():
@@ -408,6 +500,7 @@ def test_steps_of_a_factor_belong_to_it_and_may_be_asked_for():
     assert a["assessed_strategic_planning.analysis"] == pytest.approx((0.7 * 80 + 0.4 * 20) / 1.1, abs=1e-12)
     assert np.isnan(a["assessed_strategic_planning.execution"])
     assert a["assessed_innovation"] == 10
+    assert {f"evidence_{factor}" for factor in asked} <= set(found)
     assert "assessed_teamwork" not in found
     assert list(describe_features(assessed=asked).index) == [name for name in found if name not in TEXTS]
 

@@ -7,7 +7,7 @@ import pytest
 
 from partnerseg.features import build
 from partnerseg.features.build import build_features
-from partnerseg.features.catalogue import FAMILIES, FEATURES, describe_features
+from partnerseg.features.catalogue import FAMILIES, FEATURES, RATING_ONLY, describe_features, list_counts
 from partnerseg.features.events import ASSESSED, SOURCES
 from partnerseg.features.feature import REGISTRY, feature
 from partnerseg.features.windows import Events
@@ -32,6 +32,8 @@ FIXED = [
     "potential_reached_365d", "shrunk_variation_365d", "retained_customers_365d", "customer_lifetime_days",
     "new_deals_365d", "campaign_responses_365d", "campaign_conversion_365d", "established_countries_365d",
     "focused_trainings_365d", "certified_knowledge", "complaint_rate_365d",
+    "response_hours_365d", "reopened_rate_365d", "joint_sales_365d", "conflicts_365d", "evidence_marketing_strategy",
+    "evidence_content_uniqueness", "evidence_teamwork", "evidence_strategic_planning", "evidence_technical_equipment",
 ]  # fmt: skip
 
 
@@ -41,7 +43,8 @@ def test_fixed_columns_are_there():
 
 
 def test_every_registered_feature_is_in_the_catalogue():
-    assert set(FEATURES) == set(REGISTRY) | {f"assessed_{factor}" for factor in ASSESSED}
+    made = {f"{name}_{factor}" for name in ("assessed", "evidence") for factor in ASSESSED}
+    assert set(FEATURES) == set(REGISTRY) | made
     assert list(dict.fromkeys(feature.family for feature in FEATURES.values())) == [
         family.__name__.rpartition(".")[2] for family in FAMILIES
     ]
@@ -68,24 +71,62 @@ def test_every_feature_is_told_completely(described, name):
         assert name.endswith(f"_{told['days']}d")
 
 
-def test_every_feature_is_built_and_varies_in_the_sample_programme():
+@pytest.fixture(scope="module")
+def features() -> pd.DataFrame:
     tables = simulate_programme(150, random_state=1).tables
     stages = tables["stages"]  # partners travel in the sample, their deals do not
     tables["stages"] = stages.assign(deal_id=np.where(stages.index % 2, stages.index.astype(str), None))
-    features = build_features(tables, "2026-06-30")
+    return build_features(tables, "2026-06-30")
+
+
+def test_every_feature_is_built_and_varies_in_the_sample_programme(features):
     assert features.columns.tolist()[-len(FEATURES) :] == list(FEATURES)
     assert (features[list(FEATURES)].dtypes == "float64").all()
     assert (features[list(FEATURES)].min() < features[list(FEATURES)].max()).all()
+
+
+def test_rates_name_their_cases():
+    assert list_counts() == {
+        "return_rate_365d": "frequency_365d",
+        "joint_sales_365d": "frequency_365d",
+        "complaint_rate_365d": "frequency_365d",
+        "repeat_rate_365d": "customers_365d",
+        "retained_customers_365d": "former_customers_365d",
+        "reply_rate_90d": "messages_90d",
+        "reply_rate_365d": "messages_365d",
+        "open_rate_365d": "messages_365d",
+        "campaign_conversion_365d": "campaign_messages_365d",
+        "on_time_rate_365d": "timed_tickets_365d",
+        "reopened_rate_365d": "tasks_365d",
+    }
+
+
+@pytest.mark.parametrize("rate", list_counts())
+def test_a_rate_is_a_share_of_its_cases(features, rate):
+    """Of n cases a share is a whole number of nths, and without a case there is none."""
+    cases = features[list_counts()[rate]]
+    known = features[rate].notna()
+    assert (known == (cases > 0)).all()
+    below = known & (features[rate] < 1)  # a rate that is held at 1 has lost its numerator
+    assert below.sum() > 50
+    hits = (features[rate] * cases)[below]
+    np.testing.assert_allclose(hits, hits.round(), atol=1e-9)
+
+
+def test_segments_are_not_made_of_what_the_rating_counts():
+    assert {"evidence_teamwork", "response_hours_365d", "tasks_365d", *list_counts()} - set(RATING_ONLY) == {
+        "return_rate_365d", "repeat_rate_365d", "reply_rate_90d", "reply_rate_365d", "open_rate_365d",
+        "on_time_rate_365d",
+    }  # fmt: skip
 
 
 def test_sources_use_columns_that_exist():
     for source in SOURCES.values():
         table = TABLES[source.table]
         names = {column.name for column in table.columns}
-        assert source.time == table.time
         assert {*source.keys.values()} <= names
-        assert {source.known_at, source.expires} <= {*names, ""}
-        assert {source.counted, source.amount} <= {*source.measures, ""}
+        assert {source.time, source.known_at, source.expires, source.ages} <= {*names, ""}
+        assert {source.counted, source.amount, source.net} <= {*source.measures, ""}
 
 
 def test_a_name_is_registered_once():

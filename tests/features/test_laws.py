@@ -31,7 +31,7 @@ def assert_same_bits(left: pd.DataFrame, right: pd.DataFrame) -> None:
 
 
 def know_until(tables: dict[str, pd.DataFrame], as_of: str) -> dict[str, pd.DataFrame]:
-    """Only the rows that had happened and arrived by the end of a day."""
+    """Only the rows that had happened and arrived by the end of a day, and of them what had come after them."""
     end = pd.Timestamp(as_of) + pd.Timedelta(days=1)
     known = {}
     for name, frame in tables.items():
@@ -39,7 +39,8 @@ def know_until(tables: dict[str, pd.DataFrame], as_of: str) -> dict[str, pd.Data
         if time is not None:
             seen = frame[time].isna() | (frame[time] < end)
             frame = frame[seen & ~(frame["arrived_at"] >= end)] if "arrived_at" in frame else frame[seen]
-        known[name] = frame
+        later = [column for column in ("answered_at", "reopened_at") if column in frame]
+        known[name] = frame.assign(**{column: frame[column].where(frame[column] < end) for column in later})
     return known
 
 
@@ -86,7 +87,7 @@ def test_unknown_optional_columns_leave_the_rest_alone(tables):
     assert set(lost) == {
         "customers_90d", "customers_365d", "new_customers_90d", "new_customers_365d", "repeat_rate_365d",
         "top_customer_share_365d", "countries_365d", "effective_countries_365d", "retained_customers_365d",
-        "customer_lifetime_days", "established_countries_365d", "new_deals_365d",
+        "customer_lifetime_days", "established_countries_365d", "new_deals_365d", "former_customers_365d",
     }  # fmt: skip
     assert_same_bits(full.drop(columns=lost).assign(**bare[lost]), bare.drop(columns=lost).assign(**bare[lost]))
 
@@ -136,7 +137,9 @@ def tell_by_loops(sales: pd.DataFrame, as_of: str, partner: str) -> dict[str, fl
     span = (
         orders.dropna(subset="customer_id").assign(day=orders["sold_at"].dt.normalize()).groupby("customer_id")["day"]
     )
-    n_by_country = named.groupby("country").size()
+    taken = rows[rows["is_return"] & (rows["sold_at"] >= end - pd.Timedelta(days=365))]
+    gross, back = (frame.groupby("country")["amount"].sum() for frame in (named, taken))
+    n_by_country = named.groupby("country").size() * (1 + back.reindex(gross.index).fillna(0) / gross).clip(lower=0)
     lost_quarter = len(quarter) > 0 and quarter["customer_id"].notna().sum() == 0
     return {
         "customers_365d": np.nan if lost else len(by_customer),
@@ -230,11 +233,14 @@ def test_a_country_without_sales_adds_nothing_and_success_in_one_never_takes_awa
     for tiny in n_tiny:
         counts = [1, *rng.integers(0, 30, rng.integers(0, 5))]
         more = int(rng.integers(1, 20))
+        back = ("2026-03-20", -10.0 * more, "elsewhere")
         raised = list(counts)
         raised[rng.integers(len(counts))] += more
         cases.append({
             "as it is": sell(counts),
             "only returns": [*sell(counts), ("2026-03-01", -10.0, "elsewhere")],
+            "all returned": [*sell(counts), *[("2026-03-01", 10.0, "elsewhere")] * more, back],
+            "half returned": [*sell(counts), *[("2026-03-01", 10.0, "elsewhere")] * 2 * more, back],
             "long ago": [*sell(counts), *[("2025-01-01", 10.0, "elsewhere")] * 50],
             "many tiny": sell(counts) + sell([1] * tiny, prefix="tiny"),
             "more": sell(raised),
@@ -243,6 +249,8 @@ def test_a_country_without_sales_adds_nothing_and_success_in_one_never_takes_awa
     found = lay_side_by_side(build_variants(cases)[GEOGRAPHY])
     assert (found["only returns"] == found["as it is"]).all()
     assert (found["long ago"] == found["as it is"]).all()
+    assert (found["all returned"] == found["as it is"]).all()
+    assert (found["half returned"] == found["one more"]).all()
     assert (found["many tiny"] - found["as it is"] <= n_tiny * (0.1 + 1e-6)).all()
     assert (found["more"] >= found["as it is"]).all()
     assert (found["one more"] > found["as it is"]).all()
@@ -293,5 +301,5 @@ def test_later_rows_change_nothing_for_factors_and_weights_of_ones_own(tables):
     for as_of in ("2025-02-28", "2026-03-30"):
         known = build_features(know_until(tables, as_of), as_of, **options)
         pd.testing.assert_frame_equal(full.loc[as_of], known, check_exact=True)
-    assert full["assessed_innovation"].isna().all()
+    assert full[["assessed_innovation", "evidence_innovation"]].isna().all(axis=None)
     assert full["assessed_teamwork"].notna().any()

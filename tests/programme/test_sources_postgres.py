@@ -1,20 +1,15 @@
 """The same rows out of a real PostgreSQL server, started here in a temporary folder."""
 
-import os
-import pwd
-import shutil
 import subprocess
-import tempfile
-from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from partnerseg.programme.mapping import SourceError
 from partnerseg.programme.sources import open_programme
+from tests.conftest import BINARIES
 from tests.programme.sources_setup import UNKNOWN, make_params
 
-BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
 SCRIPT = """
 CREATE SCHEMA crm;
 CREATE TABLE crm."Partners" (id text, region text);
@@ -28,56 +23,12 @@ SET TIME ZONE 'Asia/Tokyo';
 """
 
 
-def as_postgres(command):
-    """The server refuses to run as root: then its own user runs it."""
-    return ["runuser", "-u", "postgres", "--", *command] if os.geteuid() == 0 else command
-
-
 @pytest.fixture(scope="module")
-def server():
-    if not BINARIES:
-        pytest.skip("no PostgreSQL server is installed in /usr/lib/postgresql: reading from a database is not tested")
-    if os.geteuid() == 0:
-        try:
-            pwd.getpwnam("postgres")
-        except KeyError:
-            pytest.skip("there is no user postgres to run the PostgreSQL server: reading from a database is not tested")
-    binaries = BINARIES[-1].parent
-    home = Path(tempfile.mkdtemp(prefix="pg"))
-    if os.geteuid() == 0:
-        shutil.chown(home, "postgres")
-    control = str(binaries / "pg_ctl")
-    run = {"check": True, "capture_output": True, "cwd": "/"}
-    try:
-        subprocess.run(
-            as_postgres(
-                [
-                    str(binaries / "initdb"),
-                    "-D",
-                    f"{home}/data",
-                    "-U",
-                    "tester",
-                    "-A",
-                    "trust",
-                    "-E",
-                    "UTF8",
-                    "--locale=C.UTF-8",
-                ]
-            ),
-            **run,
-        )
-        options = f"-c listen_addresses='' -k {home} -c datestyle=german -c timezone=America/New_York -c fsync=off"
-        subprocess.run(
-            as_postgres([control, "-D", f"{home}/data", "-l", f"{home}/log", "-o", options, "-w", "start"]), **run
-        )
-        try:
-            url = f"postgresql://tester@/postgres?host={home}"
-            subprocess.run([str(binaries / "psql"), url, "-v", "ON_ERROR_STOP=1", "-q"], input=SCRIPT.encode(), **run)
-            yield url
-        finally:
-            subprocess.run(as_postgres([control, "-D", f"{home}/data", "-m", "immediate", "stop"]), **run)
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
+def server(postgres):
+    psql = str(BINARIES[-1].parent / "psql")
+    command = [psql, postgres, "-v", "ON_ERROR_STOP=1", "-q"]
+    subprocess.run(command, input=SCRIPT.encode(), check=True, capture_output=True, cwd="/")
+    return postgres
 
 
 def database_params(home, **changes):

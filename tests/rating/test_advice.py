@@ -156,7 +156,8 @@ def list_grid(rated, place, feature):
     if own[0].whole:
         return [now, *np.arange(low, high + 1)]
     start, end = own[0].to_points(np.array([now, high]))
-    return [now, *(own[0].from_points(points) for points in np.arange(start, end, 4.0)), high]
+    fine = np.linspace(now, high, 2001)
+    return [now, *np.interp(np.arange(start, end, 4.0), own[0].to_points(fine), fine), high]
 
 
 def try_everything(rated, place, needed, costs):
@@ -193,6 +194,97 @@ def test_trying_everything_finds_nothing_cheaper(aggregation, costs):
             reached += advice.reachable
             assert not advice.reachable or advice.cost <= cheapest + 1e-6, (seed, place, advice.changes)
     assert reached > 30
+
+
+def make_linear(seed, whole, smooth, most_levels=18):
+    """A rating with one feature a factor, straight from 0 to its bound; all start at 0."""
+    rng = np.random.default_rng(seed)
+    names = [f"x{place:02d}" for place in range(whole + smooth)]
+    bounds = rng.integers(13, most_levels + 1, whole).tolist() + [10.0] * smooth
+    weights = rng.uniform(0.5, 3, whole + smooth)
+    features = pd.DataFrame(
+        {name: np.linspace(0.0, bound, 21) for name, bound in zip(names, bounds, strict=True)},
+        index=[f"P{place}" for place in range(21)],
+    )
+    features[names[:whole]] = features[names[:whole]].round()
+    features[names[whole:]] += 0.25
+    features.iloc[0] = 0.0
+    table = [
+        {"factor": name, "features": [name], "bounds": [[0, bound]], "weight": weight}
+        for name, bound, weight in zip(names, bounds, weights, strict=True)
+    ]
+    costs = dict(zip(names, (weights * rng.uniform(0.6, 1.4, len(names)) * 100 / np.array(bounds)), strict=True))
+    return Rated(features, table), costs
+
+
+def list_ways(rated, costs, name):
+    """Reach, points of score and cost of a unit of a feature."""
+    scale = next(scale for scale in rated.scales if scale.feature == name)
+    most = rated.reach.set_index("feature").loc[name, "most"]
+    return min(most, scale.best), rated.weights[name] / sum(rated.weights.values()) * 100 / scale.best, costs[name]
+
+
+def try_whole_numbers(rated, costs, needed, whole, max_changes):
+    """Cost of the cheapest change among all whole numbers, one smooth feature closing the rest."""
+    ways = [list_ways(rated, costs, name) for name in rated.names]
+    tried = np.array(list(itertools.product(*(np.arange(most + 1) for most, _, _ in ways[:whole]))))
+    used = (tried > 0).sum(axis=1)
+    gain = tried @ [unit for _, unit, _ in ways[:whole]]
+    paid = tried @ [cost for _, _, cost in ways[:whole]]
+    cheapest = paid[(gain >= needed - 1e-9) & (used <= max_changes)].min(initial=np.inf)
+    for most, unit, cost in ways[whole:]:
+        part = np.clip((needed - gain) / unit, 0, None)
+        enough = (part <= most + 1e-9) & (used < max_changes)
+        cheapest = min(cheapest, (paid + part * cost)[enough].min(initial=np.inf))
+    return cheapest
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_with_three_and_more_whole_number_changes_nothing_cheaper_exists(seed):
+    rated, costs = make_linear(seed, whole=4, smooth=1)
+    furthest = rated.advise(0, needed=101.0, costs=costs).furthest
+    for share in (0.35, 0.6, 0.83, 0.97):
+        for max_changes in (3, 4):
+            needed = share * furthest
+            advice = rated.advise(0, needed=needed, costs=costs, max_changes=max_changes)
+            cheapest = try_whole_numbers(rated, costs, needed, 4, max_changes)
+            assert advice.reachable == np.isfinite(cheapest), (share, max_changes)
+            if advice.reachable:
+                assert advice.cost == pytest.approx(cheapest, abs=1e-5), (share, max_changes)
+                assert advice.at_least == pytest.approx(cheapest, abs=1e-5)
+                assert advice.is_cheapest
+                assert apply(rated, 0, advice) >= needed
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_of_many_features_none_is_left_out(seed):
+    rated, costs = make_linear(seed, whole=0, smooth=40)
+    # What adds more is dearer a point: the best features are neither the strongest nor those that add most for a cost.
+    costs = {name: cost * rated.weights[name] ** 2 for name, cost in costs.items()}
+    ways = np.array([list_ways(rated, costs, name) for name in rated.names])
+    full, rate = ways[:, 0] * ways[:, 1], ways[:, 1] / ways[:, 2]
+    for share in (0.1, 0.3, 0.5, 0.7):
+        needed = share * np.sort(full)[-2:].sum()
+        # One feature in full or not at all, another one as far as needed.
+        rest = needed - np.append(full, 0.0)[:, None]
+        cost = np.append(full / rate, 0.0)[:, None] + np.maximum(rest, 0) / rate
+        cost[(rest > full + 1e-9) | (np.arange(len(full) + 1)[:, None] == np.arange(len(full)))] = np.inf
+        advice = rated.advise(0, needed=needed, costs=costs, max_changes=2)
+        assert advice.cost == pytest.approx(cost.min(), abs=1e-5)
+        assert advice.is_cheapest
+
+
+def test_what_is_not_proven_says_so():
+    rated = Rated(make_features(60), aggregation="geometric")
+    place = int(np.flatnonzero(rated.scores < rated.thresholds["gold"])[0])
+    needed = rated.scores[place] + 2
+    advice = rated.advise(place, needed=needed)
+    assert advice.reachable and not advice.is_cheapest
+    assert np.isnan(advice.at_least)
+    assert advice.reason.endswith("A cheaper way is not ruled out.")
+    plain = Rated(make_features(60)).advise(place, needed=needed)
+    assert plain.is_cheapest
+    assert "not ruled out" not in plain.reason
 
 
 def test_where_imbalance_costs_changes_are_shared_out():
@@ -325,6 +417,9 @@ def test_the_unrated_are_told_what_to_get_known():
     assert advice.reason == "Not rated: 25% of the weight is known, 50% is needed. Get known: x."
     assert advice.to_assess == ("x",)
     assert np.isnan(advice.score)
+    # What counts for little covers little.
+    weak = rated.advise(0, needed=50.0, evidence={"y": 0.4, "x": 0.0})
+    assert weak.reason == "Not rated: 10% of the weight is known, 50% is needed. Get known: x."
     assert rated.advise(1, needed=50.0).reason.endswith("0% of the weight is known, 50% is needed. Get known: x.")
     # Rated but out of reach: what is unknown is named, not changed.
     features = line(21)

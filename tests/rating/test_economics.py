@@ -72,6 +72,8 @@ def test_privileges_as_read_from_files():
         ({"privileges": [{"tier": "wood", "privilege": "x", "cost": 1}]}, r"privileges\[0\].tier == 'wood'"),
         ({"privileges": [{"tier": "gold", "cost": 1}]}, r"privileges\[0\].privilege: must be there"),
         ({"privileges": [{"tier": "gold", "privilege": "x", "cost": -1}]}, r"privileges\[0\].cost == -1"),
+        ({"privileges": [{"tier": "gold", "privilege": "x", "cost": "dear"}]}, "cost == dear, must be a number >= 0"),
+        ({"privileges": [{"tier": np.str_("wood"), "privilege": "x", "cost": 1}]}, "tier == 'wood'"),
         ({"margin": 1.2}, r"rating.margin == 1.2"),
         ({"period_days": 0}, "period_days == 0"),
         ({"tiers": pd.Series(["gold"])}, "must be an ordered category"),
@@ -105,9 +107,31 @@ def test_what_if_with_other_shares():
     assert result.moves["tier_after"].astype(object).to_dict() == {"c": "gold"}
 
 
+def test_what_if_follows_the_rule_that_the_tiers_follow():
+    dates = ["2026-04-30", "2026-05-31", "2026-06-30"]
+    index = pd.MultiIndex.from_product([dates, list("abc")], names=["as_of", "partner_id"])
+    # a fell 1 under gold (hysteresis keeps it), b waits out its grace, c rises.
+    score = pd.Series([81, 85, 50, 79, 70, 50, 79, 70, 64], index=index, dtype=float)
+    revenue = pd.Series({"a": 1_000.0, "b": 500.0, "c": 100.0})
+    rule = {"hysteresis": 2.0, "grace_days": 60}
+    options = {"thresholds": THRESHOLDS, "revenue": revenue, "privileges": PRIVILEGES}
+    followed = follow_tiers(score, thresholds=THRESHOLDS, **rule).loc[dates[-1]]
+    assert followed["tier"].tolist() == ["gold", "gold", "silver"]
+    same = what_if_thresholds(score, changes={"gold": 0.0}, **options, **rule)
+    assert same.moves.empty
+    assert same.table.loc["all", "cost_after"] == 2 * 600 + 150
+    # Had gold been at 88 all along, a and b had never been in it; without the rule they are not in it anyway.
+    higher = what_if_thresholds(score, changes={"gold": 8.0}, **options, **rule)
+    assert higher.moves["change"].to_dict() == {"a": "demoted", "b": "demoted"}
+    assert what_if_thresholds(score, changes={"gold": 8.0}, **options).moves.empty
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"changes": {"gold": np.nan}}, r"changes\['gold'\] == nan, must be a finite number of points; 0 leaves it"),
+        ({"changes": {"gold": np.inf}}, r"changes\['gold'\] == inf, must be a finite number"),
+        ({"changes": {"gold": 1.0}, "hysteresis": np.nan}, "rating.hysteresis == nan, must be a number >= 0"),
         ({}, "exactly one must be given"),
         ({"changes": {"gold": 1}, "shares": {"gold": 1.0}}, "exactly one must be given"),
         ({"changes": {"bronze": 1}}, "possible values are: gold, silver"),
@@ -118,6 +142,11 @@ def test_what_if_with_other_shares():
 def test_impossible_what_ifs_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         what_if_thresholds(SCORE, thresholds=THRESHOLDS, revenue=REVENUE, **options)
+
+
+def test_a_what_if_of_nobody_is_refused():
+    with pytest.raises(ValueError, match="score is empty, must hold the score of at least one partner"):
+        what_if_thresholds(SCORE[:0], thresholds=THRESHOLDS, revenue=REVENUE, changes={"gold": 1.0})
 
 
 @given(st.lists(st.one_of(st.integers(0, 100), st.just(np.nan)), min_size=1, max_size=30), st.integers(-15, 15))

@@ -2,9 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from partnerseg.features.catalogue import list_counts
 from partnerseg.rating.errors import estimate_errors, fit_assessments
 
 AS_OF = "2026-06-30"
+COUNTS = {"return_rate_365d": "frequency_365d", "repeat_rate_365d": "customers_365d"}
 
 
 def make_assessments(n: int, *, noise: dict[str, float], signal: float = 10.0, memory: float = 1.0, seed: int = 0):
@@ -98,6 +100,20 @@ def test_nothing_later_is_known():
     pd.testing.assert_frame_equal(estimate_errors(features, zoned, as_of=AS_OF).expected, found.expected)
 
 
+def test_steps_belong_to_their_factor():
+    # Two steps assessed on one day, each 3 points off the other way: one assessment of their mean.
+    rows, truth = make_assessments(300, noise={"manager": 6.0, "self": 9.0})
+    steps = [
+        rows.assign(factor=f"teamwork.{step}", score=rows["score"] + move)
+        for step, move in (("deals", 3.0), ("talks", -3.0))
+    ]
+    features = make_features(truth)
+    found = estimate_errors(features, pd.concat([*steps, rows.assign(factor="teamwork_other", score=1.0)]), as_of=AS_OF)
+    whole = estimate_errors(features, rows, as_of=AS_OF)
+    pd.testing.assert_frame_equal(found.expected, whole.expected)
+    pd.testing.assert_frame_equal(found.standard_error, whole.standard_error)
+
+
 def test_order_of_rows_changes_nothing_and_the_unassessed_stay_unknown():
     rows, truth = make_assessments(300, noise={"manager": 6.0, "self": 9.0})
     features = make_features(truth)
@@ -119,7 +135,7 @@ def test_rates_out_of_a_count_are_covered_by_their_errors():
     n = rng.integers(1, 60, 5000)
     truth = rng.beta(6, 4, 5000)
     features = pd.DataFrame({"repeat_rate_365d": rng.binomial(n, truth) / n, "customers_365d": n})
-    errors = estimate_errors(features)
+    errors = estimate_errors(features, counts=COUNTS)
     expected, error = errors.expected["repeat_rate_365d"], errors.standard_error["repeat_rate_365d"]
     assert (np.abs(truth - expected) < 1.645 * error).mean() == pytest.approx(0.9, abs=0.02)
     # One case: (n * p + 10 * 0.6) / 11.
@@ -132,7 +148,7 @@ def test_rates_that_differ_by_chance_only_have_one_rate_behind_them():
     rng = np.random.default_rng(0)
     n = rng.integers(5, 60, 2000)
     features = pd.DataFrame({"return_rate_365d": rng.binomial(n, 0.1) / n, "frequency_365d": n})
-    assert estimate_errors(features).expected["return_rate_365d"].std() < 0.01
+    assert estimate_errors(features, counts=COUNTS).expected["return_rate_365d"].std() < 0.01
 
 
 def test_impossible_and_unknown_rates_have_no_error():
@@ -142,11 +158,23 @@ def test_impossible_and_unknown_rates_have_no_error():
     features.loc[0, "return_rate_365d"] = 1.5
     features.loc[1, "return_rate_365d"] = np.nan
     features.loc[2, "frequency_365d"] = 0
-    errors = estimate_errors(features)
+    errors = estimate_errors(features, counts=COUNTS)
     unknown = errors.standard_error["return_rate_365d"].isna()
     assert unknown[unknown].index.tolist() == [0, 1, 2]
-    assert estimate_errors(features.drop(columns="frequency_365d")).expected.shape == (100, 0)
-    assert estimate_errors(features.iloc[:20]).expected.shape == (20, 0)
+    assert estimate_errors(features.drop(columns="frequency_365d"), counts=COUNTS).expected.shape == (100, 0)
+    assert estimate_errors(features.iloc[:20], counts=COUNTS).expected.shape == (20, 0)
+    assert estimate_errors(features).expected.shape == (100, 0)
+
+
+def test_every_rate_that_says_what_counts_its_cases_gets_an_error():
+    counts = list_counts()
+    assert {"return_rate_365d", "open_rate_365d", "on_time_rate_365d"} <= set(counts)
+    rng = np.random.default_rng(0)
+    columns = {count: rng.integers(1, 40, 300).astype(float) for count in set(counts.values())}
+    columns |= {rate: rng.binomial(columns[count].astype(int), 0.3) / columns[count] for rate, count in counts.items()}
+    errors = estimate_errors(pd.DataFrame(columns), counts=counts)
+    assert set(errors.standard_error) == set(counts)
+    assert (errors.standard_error > 0).all(axis=None)
 
 
 def test_a_missing_day_and_a_missing_column_are_named():

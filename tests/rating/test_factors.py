@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from partnerseg.rating.factors import EVIDENCE, read_factors, read_numbers
+from partnerseg.programme.tables import ASSESSORS
+from partnerseg.rating.factors import read_factors, read_numbers
 
 
 def test_factor_rows_of_the_default_parameters_are_read(pytestconfig):
@@ -19,14 +20,14 @@ def test_factor_rows_of_the_default_parameters_are_read(pytestconfig):
         assert factor.pillar
         assert all(factor.unit)
         assert factor.weight > 0
-    assert rating["evidence"] == EVIDENCE
+    assert rating["evidence"] == ASSESSORS
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"colour": "red"}, r"rating.factors\[0\].colour: no such key"),
-        ({"features": []}, r"rating.factors\[0\].features: must not be empty"),
+        ({"features": []}, r"rating.factors\[0\] \(f\).features: must not be empty"),
         ({"features": ["x", "x"]}, "stands there twice"),
         ({"direction": ["up", "up"]}, "1 features, 2 directions"),
         ({"direction": ["more"]}, "possible values are: up, down, target"),
@@ -40,9 +41,18 @@ def test_factor_rows_of_the_default_parameters_are_read(pytestconfig):
         ({"direction": ["target"], "bounds": [[5, 5, 10]]}, "low < target < high"),
         ({"bounds": [[0, 5, 10]]}, r"must be \[\] or \[worst, best\]"),
         ({"unit": ["h", "h"]}, "1 features, 1 directions, 1 bounds, 2 units"),
-        ({"window": -1}, r"window == -1, must be days >= 0"),
-        ({"weight": -1}, "must be >= 0"),
-        ({"weight": float("nan")}, "must be >= 0"),
+        ({"window": -1}, r"window == -1, must be a number >= 0"),
+        ({"window": "year"}, r"\(f\).window == 'year', must be a number >= 0"),
+        ({"weight": "three"}, r"rating.factors\[0\] \(f\).weight == 'three', must be a number >= 0"),
+        ({"weight": None}, "weight == None, must be a number >= 0"),
+        ({"features": "abc"}, r"features == 'abc', must be a list with one for each feature, as \[abc\]"),
+        ({"direction": "up"}, "direction == 'up', must be a list"),
+        ({"unit": "h"}, "unit == 'h', must be a list"),
+        ({"bounds": [0, 1]}, r"bounds\[0\] == 0, must be \[\] or \[worst, best\]: bounds hold one such list for each"),
+        ({"bounds": [["0", "1"]]}, "must hold numbers"),
+        ({"bounds": 5}, "bounds == 5, must be a list"),
+        ({"weight": -1}, "weight == -1, must be a number >= 0"),
+        ({"weight": float("nan")}, "weight == nan, must be a number >= 0"),
         ({"weight": 0}, "no factor has a weight above 0"),
         ({"grade": "rumor"}, "possible values are: system, audit, manager, self"),
     ],
@@ -50,6 +60,45 @@ def test_factor_rows_of_the_default_parameters_are_read(pytestconfig):
 def test_wrong_rows_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         read_factors([{"factor": "f", "features": ["x"], **change}])
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("abc", r"rating.factors is a str, must be a list of rows \{factor, features\}"),
+        ({"factor": "f", "features": ["x"]}, "rating.factors is a dict, must be a list of rows"),
+        (5, "rating.factors is a int, must be a list of rows"),
+        (["f"], r"rating.factors\[0\] == 'f', must be a row"),
+    ],
+)
+def test_what_is_no_table_of_factors_is_refused(rows, message):
+    with pytest.raises(ValueError, match=message):
+        read_factors(rows)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "message"),
+    [
+        ([1.0], "rating.evidence is a list, must give each name a number"),
+        ({"system": "high"}, "rating.evidence.system == 'high', must be a number >= 0"),
+        ({"system": -1}, "rating.evidence.system == -1, must be a number >= 0"),
+        ({"system": 0, "self": 1}, r"of all grades used \(system\) none counts"),
+    ],
+)
+def test_impossible_evidence_is_refused(evidence, message):
+    with pytest.raises(ValueError, match=message):
+        read_factors([{"factor": "f", "features": ["x"]}], evidence=evidence)
+
+
+def test_numbers_and_arrays_of_numpy_make_the_same_factor():
+    plain = {"factor": "f", "features": ["x"], "bounds": [[0, 1]], "weight": 2, "window": 30}
+    arrays = {
+        "features": np.array(["x"]),
+        "bounds": np.array([[0, 1]]),
+        "weight": np.float32(2),
+        "window": np.int64(30),
+    }
+    assert read_factors([{**plain, **arrays}]) == read_factors([plain])
 
 
 def test_a_factor_named_twice_is_refused():
@@ -68,6 +117,15 @@ def test_a_missing_column_is_refused_with_the_nearest_name():
 def test_text_and_infinite_numbers_are_refused(values, message):
     with pytest.raises(ValueError, match=message):
         read_numbers(pd.DataFrame({"x": values}), ["x"])
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [(None, "features is a NoneType, must be a table"), (pd.DataFrame(), "features has no column")],
+)
+def test_what_is_no_table_of_features_is_refused(features, message):
+    with pytest.raises(ValueError, match=message):
+        read_numbers(features, ["x"])
 
 
 def test_a_partner_twice_is_refused():

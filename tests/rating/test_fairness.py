@@ -160,10 +160,11 @@ def test_unknown_groups_scores_and_outcomes_are_left_out():
 
 
 def test_groups_come_from_features():
-    features = pd.DataFrame({"region": ["n", "s"], "company_size": ["micro", None], "tenure_days": [365.0, np.nan]})
+    features = pd.DataFrame({"region": ["n", "s"], "company_size": ["micro", None], "tenure_days": [364.0, np.nan]})
     groups = fairness_groups(features)
     assert groups["tenure"].tolist()[0] == "under 1 year"
     assert groups["tenure"].isna().tolist() == [False, True]
+    assert fairness_groups(features.assign(tenure_days=365.0))["tenure"].tolist() == ["1 to 2 years"] * 2
     with pytest.raises(ValueError, match="has none of region"):
         fairness_groups(features[[]])
 
@@ -181,6 +182,12 @@ def test_numbers_are_no_groups():
     score, _, outcome = plant()
     with pytest.raises(ValueError, match=r"groups.tenure_days holds 1000 numbers, must be groups"):
         assess_fairness(score, outcome.rename("tenure_days"), outcome)
+
+
+def test_arrays_are_refused():
+    score = pd.Series(range(60), dtype=float)
+    with pytest.raises(ValueError, match="score is ndarray, must be a Series by partner_id"):
+        assess_fairness(score.to_numpy(), pd.Series(["a"] * 60))
 
 
 def test_duplicates_are_refused():

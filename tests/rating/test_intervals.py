@@ -135,9 +135,48 @@ def test_groups_have_their_own_weights():
 def test_no_source_gives_the_rank_itself(aggregation):
     points = make_points(80, 5, missing=0.2)
     weights = np.array([0.4, 0.3, 0.1, 0.1, 0.1])
-    lower, upper = draw_rank_interval([points], weights, points * 0, sources=[], draws=3, aggregation=aggregation)
-    ranks = rank_scores(AGGREGATIONS[aggregation](points, weights))
-    assert lower.tolist() == upper.tolist() == ranks.tolist()
+    for evidence in (None, RNG.uniform(0.1, 1, points.shape)):
+        lower, upper = draw_rank_interval(
+            [points], weights, points * 0, evidence=evidence, sources=[], draws=3, aggregation=aggregation
+        )
+        counted = weights if evidence is None else weights * evidence
+        ranks = rank_scores(AGGREGATIONS[aggregation](points, counted))
+        assert lower.tolist() == upper.tolist() == ranks.tolist()
+
+
+@pytest.mark.parametrize("aggregation", list(AGGREGATIONS))
+def test_weight_without_evidence_is_drawn_like_an_unknown_factor(aggregation):
+    # c has 50 and 50, but half of the second factor is without evidence: 0 or 100 there make 25 or 75 of it.
+    points = np.array([[50.0, 60], [50, 40], [50, 50]])
+    grid = np.array([[50.0, 0], [50, 100]])
+    evidence = np.array([[1.0, 1], [1, 1], [1, 0.5]])
+    common = {"sources": ["missing"], "draws": 1000, "aggregation": aggregation}
+    weights = np.array([0.5, 0.5])
+    lower, upper = draw_rank_interval([points], weights, grid, evidence=evidence, **common)
+    assert (lower.tolist(), upper.tolist()) == ([1, 2, 1], [2, 3, 3])
+    # All of it counts, or there is nothing to draw from and the rest is shared: c lies between.
+    full = np.where(evidence < 1, np.nan, 1.0)
+    for where, told in ((grid, None), (grid, full), (None, evidence), (np.full((2, 2), np.nan), evidence)):
+        lower, upper = draw_rank_interval([points], weights, where, evidence=told, **common)
+        assert lower.tolist() == upper.tolist() == [1, 3, 2]
+
+
+def test_noise_counts_as_far_as_the_evidence():
+    # A rival 5 points ahead is passed with noise of 20 points in 40% of draws, with a tenth of it in 0.6%.
+    points, noise = np.array([[50.0], [55]]), np.array([[20.0], [0]])
+    best = {}
+    for told in (1.0, 0.1):
+        lower, _ = draw_rank_interval(
+            [points],
+            np.ones(1),
+            np.full((1, 1), 50.0),
+            noise=noise,
+            evidence=np.array([[told], [1]]),
+            sources=["noise", "missing"],
+            draws=2000,
+        )
+        best[told] = int(lower[0])
+    assert best == {1.0: 1, 0.1: 2}
 
 
 def test_the_fast_path_and_the_general_one_draw_the_same_world():
@@ -146,7 +185,8 @@ def test_the_fast_path_and_the_general_one_draw_the_same_world():
     grid = np.sort(RNG.uniform(0, 100, (200, 6)), axis=0)
     weights = np.array([0.3, 0.2, 0.2, 0.1, 0.1, 0.1])
     noise = np.where(RNG.random(points.shape) < 0.5, 8.0, 0.0)
-    options = {"noise": noise, "expected": points * 0.9 + 5, "draws": 1500}
+    evidence = np.where(RNG.random(points.shape) < 0.5, 0.4, 1.0)
+    options = {"noise": noise, "expected": points * 0.9 + 5, "evidence": evidence, "draws": 1500}
     fast = draw_rank_interval([points], weights, grid, **options)
     general = draw_rank_interval([points], np.tile(weights, (400, 1)), grid, aggregation="arithmetic", **options)
     world = {**AGGREGATIONS, "same": AGGREGATIONS["arithmetic"]}
@@ -244,7 +284,7 @@ def test_ninety_percent_intervals_cover_true_ranks_in_ninety_percent():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"draws": 0}, "rating.interval_draws == 0, must be >= 1"),
+        ({"draws": 0}, "rating.interval_draws == 0, must be a whole number >= 1"),
         ({"level": 1.0}, "rating.interval_level == 1.0, must be between 0 and 1"),
         ({"concentration": 0}, "concentration == 0, must be > 0"),
         ({"aggregation": "median"}, "rating.aggregation == 'median'; possible values are: arithmetic"),

@@ -8,12 +8,13 @@ import pandas as pd
 import pytest
 
 from partnerseg.rating.aggregation import topsis_of
-from partnerseg.rating.judgments import RANDOM_INDEX
+from partnerseg.rating.judgments import RANDOM_INDEX, find_consistency_ratio
 from partnerseg.rating.weights import (
     ahp,
     benefit_of_the_doubt,
     best_worst,
     critic,
+    entropy,
     pca,
 )
 
@@ -23,8 +24,26 @@ needs_ahp = pytest.mark.skipif(
 )
 
 
-# Donegan, H. A., Dodd, F. J. (1991), A note on Saaty's random indexes, for matrices of 4 and 7 factors.
-DONEGAN_DODD = {4: 0.8286, 7: 1.2519}
+# Mean consistency index of random matrices of 3 to 15 factors, as printed. Saaty, T. L. (1980), The Analytic Hierarchy
+# Process, and later printings; Donegan, H. A., Dodd, F. J. (1991), A note on Saaty's random indexes, Mathematical and
+# Computer Modelling 15(10), 135-137; Alonso, J. A., Lamata, M. T. (2006), Consistency in the analytic hierarchy
+# process: a new approach, International Journal of Uncertainty, Fuzziness and Knowledge-Based Systems 14(4), 445-459.
+SIZES = range(3, 16)
+SAATY = dict(zip(SIZES, [0.58, 0.90, 1.12, 1.24, 1.32, 1.41, 1.45, 1.49, 1.51, 1.48, 1.56, 1.57, 1.59], strict=True))
+DONEGAN_DODD = dict(
+    zip(
+        SIZES,
+        [0.4914, 0.8286, 1.0591, 1.1797, 1.2519, 1.3171, 1.3733, 1.4055, 1.4213, 1.4497, 1.4643, 1.4822, 1.4969],
+        strict=True,
+    )
+)
+ALONSO_LAMATA = dict(
+    zip(
+        SIZES,
+        [0.5245, 0.8815, 1.1086, 1.2479, 1.3417, 1.4056, 1.4499, 1.4854, 1.5141, 1.5365, 1.5551, 1.5713, 1.5838],
+        strict=True,
+    )
+)
 
 
 def read_case(name: str) -> dict:
@@ -83,9 +102,22 @@ def test_wang_chin_2011_matrix_is_refused_by_default():
     assert ahp(matrix, max_consistency_ratio=1).weights.round(4).tolist() == case["expected_weights"]
 
 
-@needs_ahp
-def test_saaty_random_indices():
-    assert list(RANDOM_INDEX[:10]) == read_case("saaty_random_index")["RI"]
+@pytest.mark.parametrize("n", SIZES)
+def test_random_indices_are_saatys_at_every_size(n):
+    # Judgments as contradictory as random ones have the ratio 1: their mean eigenvalue is n + (n - 1) * index.
+    assert RANDOM_INDEX[n - 1] == SAATY[n]
+    assert find_consistency_ratio(n + (n - 1) * SAATY[n], n) == pytest.approx(1, abs=1e-12)
+    # Judgments at the limit of 0.10 have about the same ratio by the other two tables: Alonso and Lamata's is within 4%
+    # (11% at three factors, where Saaty's is high), Donegan and Dodd's is lower throughout, by 2 to 16%.
+    assert ALONSO_LAMATA[n] == pytest.approx(SAATY[n], rel=0.11 if n == 3 else 0.04)
+    assert 0.84 <= DONEGAN_DODD[n] / SAATY[n] <= 0.98
+
+
+def test_random_indices_beyond_the_table_are_on_the_line_of_alonso_and_lamata():
+    # The mean eigenvalue is 2.7699 n - 4.3513; of 16 factors 39.9671, of 20 factors 51.0467.
+    for n, largest in ((16, 39.9671), (20, 51.0467)):
+        assert find_consistency_ratio(largest, n) == pytest.approx(1, abs=1e-9)
+    assert find_consistency_ratio(2, 2) == 0
 
 
 # Profitability, market share and productivity of eight firms.
@@ -109,6 +141,64 @@ def test_critic_of_diakoulaki_1995():
     # illustrative example, with the weights to the eight digits that the tests of scikit-criteria hold against it.
     expected = [0.20222554, 0.48090173, 0.31687273]
     assert critic(FIRMS).weights.round(8).tolist() == expected
+
+
+def test_critic_of_tus_and_aytac_adali_2019():
+    # Tus, A., Aytac Adali, E. (2019), The new combination with CRITIC and WASPAS methods for the time and attendance
+    # software selection problem, Opsearch 56(2), 528-538: the decision matrix of five programs and their weights.
+    X = pd.DataFrame(
+        [[5000, 3, 3, 4, 3, 2], [680, 5, 3, 2, 2, 1], [2000, 3, 2, 3, 4, 3], [600, 4, 3, 1, 2, 2], [800, 2, 4, 3, 3, 4]]
+    )
+    assert critic(X).weights.round(3).tolist() == [0.157, 0.249, 0.168, 0.121, 0.154, 0.151]
+
+
+# Decision matrices with their entropy weights as printed, as the tests of objective-weighting quote them.
+ENTROPY = {
+    # Xu, X. (2004), A note on the subjective and objective integrated approach to determine attribute weights,
+    # European Journal of Operational Research 156(2), 530-532.
+    "xu 2004": (
+        [[30, 30, 38, 29], [19, 54, 86, 29], [19, 15, 85, 28.9], [68, 70, 60, 29]],
+        [0.4630, 0.3992, 0.1378, 0.0000],
+    ),
+    # Zavadskas, E. K., Podvezko, V. (2016), Integrated determination of objective criteria weights in MCDM,
+    # International Journal of Information Technology & Decision Making 15(2), 267-283.
+    "zavadskas and podvezko 2016": (
+        [[3.0, 100, 10, 7], [2.5, 80, 8, 5], [1.8, 50, 20, 11], [2.2, 70, 12, 9]],
+        [0.1146, 0.1981, 0.4185, 0.2689],
+    ),
+    # Lee, H. C., Chang, C. T. (2018), Comparative analysis of MCDM methods for ranking renewable energy sources in
+    # Taiwan, Renewable and Sustainable Energy Reviews 92, 883-896.
+    "lee and chang 2018": (
+        [
+            [4550, 30, 6.74, 20, 15, 5, 85, 150, 0.87, 4.76],
+            [3005, 60.86, 2.4, 35, 27, 4, 26, 200, 0.17, 4.51],
+            [2040, 14.85, 1.7, 90, 25, 5, 26, 500, 0.27, 4.19],
+            [3370, 99.4, 3.25, 25.3, 54, 3, 45, 222, 0.21, 3.78],
+            [3920, 112.6, 4.93, 11.4, 71.7, 2, 50, 100, 0.25, 4.11],
+        ],
+        [0.026, 0.154, 0.089, 0.199, 0.115, 0.040, 0.080, 0.123, 0.172, 0.002],
+    ),
+    # Ersoy, Y. (2021), Equipment selection for an e-commerce company using entropy-based TOPSIS, EDAS and CODAS methods
+    # during the COVID-19, LogForum 17(3).
+    "ersoy 2021": (
+        [
+            [256, 8, 41, 1.6, 1.77, 7347.16],
+            [256, 8, 32, 1.0, 1.8, 6919.99],
+            [256, 8, 53, 1.6, 1.9, 8400],
+            [256, 8, 41, 1.0, 1.75, 6808.9],
+            [512, 8, 35, 1.6, 1.7, 8479.99],
+            [256, 4, 35, 1.6, 1.7, 7499.99],
+        ],
+        [0.405, 0.221, 0.134, 0.199, 0.007, 0.034],
+    ),
+}
+
+
+@pytest.mark.parametrize("source", list(ENTROPY))
+def test_entropy_weights_as_printed(source):
+    matrix, printed = ENTROPY[source]
+    digits = 4 if len(printed) == 4 else 3
+    assert entropy(pd.DataFrame(matrix)).weights.round(digits).tolist() == printed
 
 
 def test_topsis_of_hwang_and_yoon_1981():
@@ -185,14 +275,24 @@ def test_benefit_of_the_doubt_of_cooper_seiford_tone():
     assert composite["C"] < 1
 
 
-def test_best_worst_of_a_consistent_buyer():
-    # The car buyer of Rezaei (2016), Omega 64, as in LINDO's model library (BestWorst.lng): fully consistent, so the
-    # weights are 4, 8, 2, 4 and 1 nineteenths and nothing deviates.
-    criteria = ["price", "quality", "comfort", "safety", "style"]
-    result = best_worst(dict(zip(criteria, [2, 1, 4, 2, 8])), dict(zip(criteria, [4, 8, 2, 4, 1])))  # noqa: B905
-    assert (result.weights[criteria] * 19).tolist() == pytest.approx([4, 8, 2, 4, 1])
-    assert result.ksi == pytest.approx(0, abs=1e-9)
-    assert result.consistency_ratio == 0
+@pytest.mark.parametrize(
+    ("best_to_others", "others_to_worst", "printed", "ksi"),
+    [
+        # Table 2, fully consistent: 4, 8, 2, 4 and 1 nineteenths, and nothing deviates.
+        ([2, 1, 4, 2, 8], [4, 8, 2, 4, 1], [0.2105, 0.4211, 0.1053, 0.2105, 0.0526], 0.0),
+        # Table 3, not fully consistent.
+        ([2, 1, 4, 3, 8], [4, 8, 2, 3, 1], [0.2295, 0.4481, 0.1148, 0.1530, 0.0546], 0.0109),
+    ],
+)
+def test_best_worst_of_rezaei_2016(best_to_others, others_to_worst, printed, ksi):
+    # Rezaei, J. (2016), Best-worst multi-criteria decision-making method: some properties and a linear model, Omega 64,
+    # 126-130: a car buyer's criteria, with the weights and the deviation of the linear model as section 4 prints them.
+    criteria = ["quality", "price", "comfort", "safety", "style"]
+    result = best_worst(pd.Series(best_to_others, criteria), pd.Series(others_to_worst, criteria))
+    assert result.weights[criteria].round(4).tolist() == printed
+    assert round(result.ksi, 4) == ksi
+    # Liang, Brunelli, Rezaei (2020): only safety contradicts, |3 * 3 - 8| / (8 * 8 - 8).
+    assert result.consistency_ratio == pytest.approx(1 / 56 if ksi else 0)
 
 
 def test_best_worst_by_hand():

@@ -1,5 +1,6 @@
 import itertools
 import json
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -152,6 +153,107 @@ def test_evidence_lowers_the_weight_of_self_reports():
     assert trusting.fit(FEATURES).factors_["weight"].tolist() == pytest.approx([0.25] * 4)
 
 
+# Evidence of each partner
+
+
+def assessed(**options):
+    """Two factors of equal weight, one assessed by managers (0.7), and who assessed in fact.
+
+    a by its manager, b by itself (0.4), c by nobody knows whom, d by nobody, e by a system record.
+    """
+    features = pd.DataFrame(
+        {
+            "sales": [20.0] * 5,
+            "assessed_planning": [80.0, 80, 80, np.nan, 80],
+            "evidence_planning": [0.7, 0.4, np.nan, np.nan, 1.0],
+        },
+        index=list("abcde"),
+    )
+    table = [
+        {"factor": "volume", "features": ["sales"], "bounds": [[0, 100]], "weight": 0.7},
+        {"factor": "planning", "features": ["assessed_planning"], "bounds": [[0, 100]], "grade": "manager"},
+    ]
+    return features, PartnerRating(table, tiers={"gold": 0.2, "bronze": 0.8}, **options).fit(features)
+
+
+def test_what_a_partner_says_of_itself_counts_less():
+    features, rating = assessed()
+    assert rating.factors_["weight"].tolist() == pytest.approx([0.5, 0.5])
+    result = rating.score(features)
+    # b: planning counts 4/7 of 0.5, so 4/11 of what is left: (7 * 20 + 4 * 80) / 11. Coverage (1 + 4/7) / 2.
+    assert result["score"].tolist() == pytest.approx([50, 460 / 11, 50, 20, 50])
+    assert result["coverage"].tolist() == pytest.approx([1, 11 / 14, 1, 0.5, 1])
+    parts = rating.contributions(features)
+    assert parts.loc["b"].tolist() == pytest.approx([140 / 11, 320 / 11])
+    assert parts.sum(axis=1).tolist() == pytest.approx(result["score"].tolist(), abs=1e-9)
+    assert rating.weigh_evidence(features)["planning"].tolist() == pytest.approx([1, 4 / 7, 1, np.nan, 1], nan_ok=True)
+    reasons = rating.explain(features, "b")
+    assert reasons["evidence"].to_dict() == pytest.approx({"volume": 1, "planning": 4 / 7})
+    assert reasons["weight"].to_dict() == pytest.approx({"volume": 7 / 11, "planning": 4 / 11})
+    assert np.isnan(rating.explain(features, "d").loc["planning", "evidence"])
+    # Without the column everybody counts as the grade of the factor states.
+    plain = rating.score(features.drop(columns="evidence_planning"))
+    assert plain["score"].tolist() == pytest.approx([50, 50, 50, 20, 50])
+    assert (rating.weigh_evidence(features[["sales", "assessed_planning"]]).loc["b"] == 1).all()
+
+
+def test_too_little_evidence_is_no_score():
+    features, rating = assessed(min_coverage=0.8)
+    assert rating.score(features)["score"].isna().tolist() == [False, True, False, True, False]
+    assert rating.contributions(features).loc["b"].isna().all()
+    assert rating.raise_to(features, "b", "gold").reason.startswith("Not rated: 79% of the weight is known, 80% is")
+
+
+@pytest.mark.parametrize("aggregation", ["arithmetic", "geometric", "penalty", "topsis"])
+def test_advice_to_those_who_assessed_themselves_keeps_what_it_promises(aggregation):
+    rng = np.random.default_rng(0)
+    features = make_features(n=120, seed=5).rename(columns={"planning": "assessed_planning"})
+    features["evidence_planning"] = rng.choice([0.4, 0.2, 0.1], len(features))
+    table = [*TABLE[:3], {**TABLE[3], "features": ["assessed_planning"], "weight": 30.0}]
+    rating = PartnerRating(table, aggregation=aggregation).fit(features)
+    lifted = 0
+    for partner in features.index[:25]:
+        advice = rating.raise_to(features, partner, "gold")
+        if not advice.reachable or advice.changes.empty:
+            continue
+        changed = features.copy()
+        for change in advice.changes.itertuples():
+            changed.loc[partner, change.feature] = change.then
+        after = rating.score(changed).loc[partner, "score"]
+        assert after == advice.score_after >= rating.tier_thresholds_["gold"]
+        lifted += "assessed_planning" in advice.changes["feature"].tolist()
+    assert lifted > 3
+
+
+def test_sensitivity_follows_the_evidence():
+    rng = np.random.default_rng(0)
+    features = pd.DataFrame(rng.uniform(0, 100, (4000, 2)), columns=["sales", "assessed_planning"])
+    rating = PartnerRating(
+        [
+            {"factor": "volume", "features": ["sales"], "bounds": [[0, 100]]},
+            {"factor": "planning", "features": ["assessed_planning"], "bounds": [[0, 100]]},
+        ]
+    ).fit(features)
+    effective = rating.sensitivity(features.assign(evidence_planning=0.25))["effective"]
+    # Weights 0.8 and 0.2 in fact: standard deviations 4 : 1.
+    assert effective.tolist() == pytest.approx([0.8, 0.2], abs=0.03)
+    assert rating.sensitivity(features)["effective"].tolist() == pytest.approx([0.5, 0.5], abs=0.03)
+
+
+def test_little_evidence_widens_the_interval():
+    features = make_features(n=200, missing=0).rename(columns={"planning": "assessed_planning"})
+    table = [*TABLE[:3], {**TABLE[3], "features": ["assessed_planning"], "weight": 10.0, "grade": "system"}]
+    rating = PartnerRating(table).fit(features)
+    width = [
+        rating.rank_interval(features.assign(evidence_planning=told), draws=300).eval("upper - lower").mean()
+        for told in (1.0, 0.5, 0.1)
+    ]
+    assert width[0] * 1.2 < width[1] < width[2] / 1.1
+    plain = rating.rank_interval(features, draws=300)
+    pd.testing.assert_frame_equal(rating.rank_interval(features.assign(evidence_planning=1.0), draws=300), plain)
+
+
+@pytest.mark.filterwarnings("ignore:nobody is known")
 @pytest.mark.parametrize("weighting", list(FITTED))
 def test_a_factor_nobody_is_known_on_lowers_coverage_by_its_stated_weight(weighting):
     features = FEATURES.assign(planning=np.nan)
@@ -170,6 +272,22 @@ def test_a_constant_feature_is_named_and_left_out():
     assert rating.score(FEATURES)["score"].notna().any()
 
 
+def test_features_and_factors_that_nobody_is_known_on_are_named_once():
+    with pytest.warns(UserWarning) as told:
+        PartnerRating(TABLE).fit(FEATURES.assign(planning=np.nan, review=np.nan))
+    assert [str(one.message) for one in told] == [
+        "nobody is known on features review, planning: left out; "
+        "factor planning can score nobody, so that coverage lacks the weight"
+    ]
+    with pytest.warns(UserWarning) as told:
+        PartnerRating(TABLE).fit(FEATURES.assign(review=np.nan))
+    assert [str(one.message) for one in told] == ["nobody is known on feature review: left out"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        PartnerRating(TABLE).fit(FEATURES)
+
+
+@pytest.mark.filterwarnings("ignore:nobody is known")
 def test_no_data_at_all_gives_no_scores_and_no_error():
     nothing = FEATURES.assign(**dict.fromkeys(UP, np.nan))
     for features in (nothing, nothing.iloc[:0]):
@@ -448,9 +566,11 @@ def test_a_factor_may_count_for_one_group_only():
     [
         (
             {"group": "agent", "factor": "z", "weight": 1},
-            r"group_weights\[0\].factor == 'z'; possible values are: x, y",
+            r"group_weights\[0\].factor == 'z', must be a factor; possible values are: x, y",
         ),
-        ({"group": "agent", "factor": "x", "weight": -1}, r"group_weights\[0\].weight == -1.0, must be >= 0"),
+        ({"group": "agent", "factor": "xx", "weight": 1}, "factor == 'xx', must be a factor; did you mean 'x'"),
+        ({"group": "agent", "factor": "x", "weight": -1}, r"group_weights\[0\].weight == -1, must be a number >= 0"),
+        ({"group": "agent", "factor": "x", "weight": "b"}, r"group_weights\[0\].weight == 'b', must be a number >= 0"),
         ({"group": "agent", "factor": "x"}, "must be group, factor, weight"),
     ],
 )
@@ -479,6 +599,7 @@ def test_outliers_are_kept_from_the_bounds():
         PartnerRating(table, outliers="drop").fit(features)
 
 
+@pytest.mark.filterwarnings("ignore:nobody is known")
 def test_judgments_weigh():
     judgments = [
         {"better": "volume", "worse": "quality", "times": 2.0},
@@ -496,6 +617,22 @@ def test_judgments_weigh():
         assert rating.weights_.consistency_ratio == pytest.approx(0, abs=1e-6)
     with pytest.raises(ValueError, match="judgments is empty"):
         PartnerRating(TABLE, weighting="ahp").fit(FEATURES)
+
+
+@pytest.mark.parametrize("weighting", ["direct", "ahp", "critic"])
+def test_judgments_about_no_factor_are_refused_whatever_the_weighting(weighting):
+    judgments = [{"better": "volume", "worse": "qualty", "times": 2.0}]
+    with pytest.raises(ValueError, match=r"judgments\[0\].worse == 'qualty', must be a factor; did you mean 'quality'"):
+        PartnerRating(TABLE, weighting=weighting, judgments=judgments).fit(FEATURES)
+
+
+@pytest.mark.filterwarnings("ignore:nobody is known")
+def test_a_blend_with_judgments_bears_a_factor_that_nobody_is_known_on():
+    judgments = [{"better": "volume", "worse": name, "times": 2.0} for name in ("quality", "training", "planning")]
+    options = {"weighting": "blend", "blend": {"ahp": 0.5, "critic": 0.5}, "judgments": judgments}
+    weights = PartnerRating(TABLE, **options).fit(FEATURES.assign(planning=np.nan)).factors_["weight"]
+    # Stated 1 of 10 times 0.4, beside 4, 3 and 2 times 0.9.
+    assert weights["planning"] == pytest.approx(0.4 / 9.2)
 
 
 def test_outcomes_weigh():
@@ -586,8 +723,17 @@ def test_clone_and_parameters():
     [
         ({"weighting": "magic"}, "rating.weighting == 'magic'; possible values are: direct, equal, "),
         ({"aggregation": "magic"}, "rating.aggregation == 'magic'; possible values are: arithmetic, geometric, "),
-        ({"min_coverage": 1.5}, "between 0 and 1"),
-        ({"bounds_quantiles": (0.9, 0.1)}, "lower < upper"),
+        ({"weighting": ["direct"]}, r"rating.weighting == \['direct'\]; possible values are"),
+        ({"min_coverage": 1.5}, "rating.min_coverage == 1.5, must be between 0 and 1"),
+        ({"min_coverage": "half"}, "rating.min_coverage == 'half', must be between 0 and 1"),
+        ({"min_coverage": np.nan}, "rating.min_coverage == nan, must be between 0 and 1"),
+        ({"bounds_quantiles": (0.9, 0.1)}, r"bounds_quantiles == \(0.9, 0.1\), must be \[lower, upper\]"),
+        ({"bounds_quantiles": (0, 0.5, 1)}, r"must be \[lower, upper\]"),
+        ({"bounds_quantiles": "all"}, "bounds_quantiles == 'all', must be"),
+        ({"bounds_quantiles": None}, "bounds_quantiles == None, must be"),
+        ({"judgments": "abc"}, "rating.judgments is a str, must be a list of rows"),
+        ({"group_weights": "abc"}, "rating.group_weights is a str, must be a list of rows"),
+        ({"evidence": {"system": "a"}}, "rating.evidence.system == 'a', must be a number >= 0"),
         ({"tiers": {"gold": 0.5}}, "sum to 1"),
         ({"evidence": {"system": 1.0}}, "grade == 'audit'"),
     ],
@@ -606,12 +752,31 @@ def test_before_fit_it_says_so(method):
             getattr(PartnerRating(TABLE), "explain" if len(arguments) == 2 else "raise_to")(*arguments)
 
 
-@pytest.mark.parametrize("options", [{"draws": 0}, {"level": 1.0}])
+def test_outcomes_without_partners_must_be_as_many():
+    with pytest.raises(ValueError, match="y holds 2 outcomes, must be one for each of 60 partners"):
+        PartnerRating(TABLE, weighting="learned").fit(FEATURES, [1.0, 2.0])
+
+
+def test_nobody_to_score_is_an_empty_table(rating):
+    nobody = FEATURES.iloc[:0]
+    assert rating.score(nobody).shape == (0, 3)
+    assert rating.contributions(nobody).shape == rating.weigh_evidence(nobody).shape == (0, 4)
+    assert rating.rank_interval(nobody).shape == (0, 3)
+    assert rating.score(nobody.assign(evidence_planning=0.4)).shape == (0, 3)
+    with pytest.raises(ValueError, match="points has no row, must have one a partner"):
+        rating.sensitivity(nobody)
+    for features, message in ((pd.DataFrame(), "features has no column"), ([1], "features is a list, must be a table")):
+        with pytest.raises(ValueError, match=message):
+            rating.score(features)
+
+
+@pytest.mark.parametrize("options", [{"draws": 0}, {"draws": 1.5}, {"draws": "a"}, {"level": 1.0}, {"level": "a"}])
 def test_impossible_draws_are_refused(rating, options):
     with pytest.raises(ValueError, match="must be"):
         rating.rank_interval(FEATURES, **options)
 
 
+@pytest.mark.filterwarnings("ignore:nobody is known")
 @pytest.mark.parametrize("weighting", list(FITTED))
 def test_saved_and_loaded_it_is_the_same_to_the_last_bit(weighting, tmp_path):
     features = FEATURES.assign(planning=np.nan)
@@ -668,8 +833,46 @@ def test_every_parameter_is_saved(tmp_path):
     pd.testing.assert_frame_equal(clone(loaded).fit(features).score(features), rating.score(features))
 
 
+def test_numbers_of_numpy_are_saved(tmp_path):
+    options = {
+        "min_coverage": np.float32(0.5),
+        "bounds_quantiles": np.array([0.1, 0.9], dtype=np.float32),
+        "evidence": {"system": np.float32(1), "audit": np.float64(0.5), "self": np.int64(1)},
+        "tiers": {"gold": np.float32(0.5), "bronze": np.float32(0.5)},
+        "random_state": np.int64(3),
+    }
+    rows = [{**row, "features": np.array(row["features"]), "weight": np.float32(row["weight"])} for row in TABLE]
+    rating = PartnerRating(rows, **options).fit(FEATURES)
+    rating.save(tmp_path / "rating.json")
+    loaded = PartnerRating.load(tmp_path / "rating.json")
+    pd.testing.assert_frame_equal(loaded.score(FEATURES), rating.score(FEATURES), check_exact=True)
+    pd.testing.assert_frame_equal(
+        loaded.rank_interval(FEATURES, draws=20), rating.rank_interval(FEATURES, draws=20), check_exact=True
+    )
+    assert loaded.random_state == 3
+
+
+@pytest.mark.parametrize("dates", [["2026-05-31", "2026-06-30"], pd.to_datetime(["2026-05-31", "2026-06-30"])])
+def test_weights_with_a_row_for_each_partner_and_date_are_saved(dates, tmp_path):
+    features = pd.concat([FEATURES, FEATURES], keys=list(dates), names=["as_of", "partner_id"])
+    rating = PartnerRating(TABLE, weighting="benefit_of_the_doubt").fit(features)
+    rating.save(tmp_path / "rating.json")
+    loaded = PartnerRating.load(tmp_path / "rating.json")
+    pd.testing.assert_frame_equal(loaded.score(features), rating.score(features), check_exact=True)
+    details = rating.weights_.details
+    assert details.index.names == ["as_of", "partner_id"]
+    if isinstance(dates, pd.DatetimeIndex):  # times become text
+        details.index = details.index.set_levels([str(date) for date in dates], level=0)
+    pd.testing.assert_frame_equal(loaded.weights_.details, details, check_exact=True)
+    loaded.save(tmp_path / "again.json")
+    assert (tmp_path / "again.json").read_bytes() == (tmp_path / "rating.json").read_bytes()
+
+
 def test_another_file_is_refused(tmp_path):
     path = tmp_path / "rating.json"
+    path.write_text("format: 3", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"rating.json is no JSON, so no saved rating"):
+        PartnerRating.load(path)
     path.write_text(json.dumps({"format": FORMAT + "0"}), encoding="utf-8")
     with pytest.raises(ValueError, match=r"rating.json: format == "):
         PartnerRating.load(path)

@@ -17,10 +17,12 @@ from partnerseg.rating.rating import PartnerRating
 from partnerseg.rating.scaling import NORMALIZATIONS, score_factors
 
 # Ends stated for features with a natural scale, where the normalization has a use for them.
-BOUNDS = {"review": [1.0, 5.0], "planning": [0.0, 100.0]}
+BOUNDS = {"review": [1.0, 5.0], "assessed_planning": [0.0, 100.0], "assessed_care": [0.0, 100.0]}
 CALLS = [0.0, 10.0, 40.0]
-UP = {"sales": 1, "return_rate": -1, "review": 1, "courses": 1, "planning": 1}
+UP = {"sales": 1, "return_rate": -1, "review": 1, "courses": 1, "assessed_planning": 1, "assessed_care": 1}
 COLUMNS = [*UP, "calls"]
+# Who assessed: a system today, a manager, the partner, long ago; nobody knows.
+EVIDENCE = [1.0, 0.7, 0.4, 0.05, np.nan]
 GROUP_WEIGHTS = (
     {"group": "influencer", "factor": "volume", "weight": 0.5},
     {"group": "influencer", "factor": "care", "weight": 6.0},
@@ -35,31 +37,34 @@ def make_features(n=80, seed=0, missing=0.15):
             "return_rate": rng.beta(1, 12, n),
             "review": rng.uniform(1, 5, n),
             "courses": rng.poisson(2, n).astype(float),
-            "planning": rng.uniform(0, 100, n),
+            "assessed_planning": rng.uniform(0, 100, n),
+            "assessed_care": rng.uniform(0, 100, n),
             "calls": rng.gamma(2, 6, n),
         },
         index=pd.Index([f"P{place:04d}" for place in range(n)], name="partner_id"),
     )
     features = features.mask(rng.random(features.shape) < missing)
     features["partner_type"] = rng.choice(["reseller", "agent", "influencer"], n)
+    for name in ("planning", "care"):
+        features[f"evidence_{name}"] = rng.choice(EVIDENCE, n)
     return features
 
 
 def make_table(how, units=None):
-    """Six features in five factors; stated bounds in the units given (1 where none is)."""
+    """Seven features in five factors, two assessed; stated bounds in the units given (1 where none is)."""
     units = units or {}
 
     def bound(*features):
         stated = [[] if how in ("z", "rank") else BOUNDS.get(name, []) for name in features]
         return [[end * units.get(name, 1.0) for end in ends] for name, ends in zip(features, stated, strict=True)]
 
-    quality = ["return_rate", "review"]
+    quality = ["return_rate", "review", "assessed_care"]
     return (
         {"factor": "volume", "features": ["sales"], "weight": 4.0, "normalization": how},
         {
             "factor": "quality",
             "features": quality,
-            "direction": ["down", "up"],
+            "direction": ["down", "up", "up"],
             "bounds": bound(*quality),
             "weight": 3.0,
             "normalization": how,
@@ -67,9 +72,10 @@ def make_table(how, units=None):
         {"factor": "training", "features": ["courses"], "weight": 2.0, "grade": "audit", "normalization": how},
         {
             "factor": "planning",
-            "features": ["planning"],
-            "bounds": bound("planning"),
-            "grade": "self",
+            "features": ["assessed_planning"],
+            "bounds": bound("assessed_planning"),
+            "grade": "manager",
+            "weight": 2.0,
             "normalization": how,
         },
         {
@@ -197,10 +203,11 @@ def test_a_missing_value_stays_where_it_is(kind, cells):
         assert points.loc[~touched, factor].equals(known.loc[~touched, factor])
 
 
+@pytest.mark.filterwarnings("ignore:nobody is known")
 @pytest.mark.parametrize("weighting", ["direct", "equal", "entropy", "critic", "pca"])
 def test_a_column_full_of_gaps_spoils_no_weight(weighting):
     rng = np.random.default_rng(4)
-    holes = FEATURES.assign(planning=np.nan)
+    holes = FEATURES.assign(assessed_planning=np.nan)
     holes[COLUMNS] = holes[COLUMNS].mask(rng.random((len(holes), len(COLUMNS))) < 0.4)
     rating = PartnerRating(make_table("auto"), weighting=weighting).fit(holes)
     assert rating.factors_["weight"].notna().all()
@@ -218,6 +225,29 @@ def test_contributions_sum_to_the_score(kind):
     np.testing.assert_allclose(parts.sum(axis=1, min_count=1), score, rtol=0, atol=1e-9)
     assert parts[score.isna()].isna().all(axis=None)
     assert score.between(0, 100).sum() == score.notna().sum() > 60
+
+
+def test_evidence_is_no_idle_law():
+    # Of itself, and long ago: most scores differ from those where every assessment is a record of today.
+    trusted = FEATURES.assign(evidence_planning=1.0, evidence_care=1.0)
+    for kind, rating in FITTED.items():
+        change = (rating.score(trusted) - SCORES[kind])[["score", "coverage"]]
+        assert change["score"].abs().max() > 1
+        assert (change["coverage"] >= 0).all()
+        assert change["coverage"].max() > 0.1
+
+
+@settings(max_examples=50)
+@given(kinds, partners, st.floats(0, 1), st.floats(0, 1))
+def test_better_evidence_never_lowers_coverage_and_moves_nobody_else(kind, partner, one, other):
+    rating = FITTED[kind]
+    low, high = (
+        rating.score(FEATURES.assign(evidence_planning=FEATURES["evidence_planning"].where(others, told)))
+        for others, told in ((FEATURES.index != partner, told) for told in sorted((one, other)))
+    )
+    assert low.loc[partner, "coverage"] <= high.loc[partner, "coverage"]
+    rest = FEATURES.index != partner
+    assert_same_bits(low.loc[rest, ["score", "coverage"]], high.loc[rest, ["score", "coverage"]])
 
 
 @each
@@ -248,7 +278,7 @@ def test_saved_and_loaded_it_scores_the_same_to_the_last_bit(kind, tmp_path):
     assert repr(loaded.scales_) == repr(rating.scales_)
     loaded.save(tmp_path / "again.json")
     assert (tmp_path / "again.json").read_bytes() == (tmp_path / "rating.json").read_bytes()
-    assert json.loads((tmp_path / "rating.json").read_text(encoding="utf-8"))["format"] == "partnerseg rating 2"
+    assert json.loads((tmp_path / "rating.json").read_text(encoding="utf-8"))["format"] == "partnerseg rating 3"
 
 
 # From events to the score, with the factors of the default parameters

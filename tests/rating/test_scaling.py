@@ -13,11 +13,12 @@ from partnerseg.rating.scaling import (
     KNOTS,
     NORMALIZATIONS,
     Scale,
+    find_best_evidence,
     fit_scales,
-    impute_by_group,
     score_factors,
     score_numbers,
     spread_errors,
+    weigh_evidence,
     winsorize,
 )
 
@@ -79,24 +80,6 @@ def test_a_factor_is_the_mean_of_its_known_features():
     assert np.isnan(scores.loc["d", "f"])
 
 
-@given(
-    st.floats(-1e6, 1e6),
-    st.floats(1e-3, 1e6),
-    st.one_of(st.just(np.nan), st.floats(1e-3, 1e3)),
-    st.booleans(),
-    st.floats(0, 100),
-)
-def test_points_and_values_are_inverse(low, width, unit, up, points):
-    low = low if np.isnan(unit) else abs(low)
-    worst, best = (low, low + width) if up else (low + width, low)
-    scale = Scale("f", "x", "up" if up else "down", worst, best, unit, "data", False)
-    value = scale.from_points(points)
-    # What rounding of the value itself, of the size of its bounds, moves.
-    error = 1e-6 + 1e-9 * max(abs(worst), abs(best)) / width
-    assert scale.to_points(np.array([value]))[0] == pytest.approx(points, abs=error)
-    assert scale.to_points(np.array([worst, best])).tolist() == [0.0, 100.0]
-
-
 # Normalizations
 
 
@@ -141,9 +124,6 @@ def test_target_is_best_in_the_middle():
     (scale,) = scales_of([1.0, 2.0], direction=["target"], bounds=[[0, 4, 12]])
     values = np.array([-3.0, 0, 2, 4, 6, 12, 99, np.nan])
     np.testing.assert_allclose(scale.to_points(values), [0, 0, 50, 100, 75, 0, 0, np.nan])
-    assert scale.from_points(75) == 3.0
-    assert scale.from_points(75, near=3.5) == 3.0
-    assert scale.from_points(75, near=11.0) == 6.0
 
 
 @pytest.mark.parametrize(
@@ -205,16 +185,6 @@ def test_points_are_the_same_in_another_unit(values, how, winsorizing, unit):
         for frame in (pd.DataFrame({"x": values}), pd.DataFrame({"x": values * unit}))
     )
     np.testing.assert_allclose(one, other, atol=1e-7)
-
-
-@given(numbers, st.sampled_from(["auto", "min_max", "z", "rank"]), st.booleans(), st.floats(0, 100))
-def test_values_come_back_from_points(values, how, up, points):
-    values = np.array(values)
-    assume(np.diff(np.unique(values)).min(initial=np.inf) > 1e-3 and values.min() < values.max())
-    (scale,) = scales_of(values, normalization=how, direction=["up" if up else "down"])
-    reached = scale.to_points(values)
-    points = np.clip(points, reached.min(), reached.max())
-    assert scale.to_points(np.array([scale.from_points(points)]))[0] == pytest.approx(points, abs=1e-3)
 
 
 # Errors
@@ -310,13 +280,52 @@ def test_few_or_equal_values_are_left():
         winsorize(pd.DataFrame({"x": [1.0]}), max_share=2)
 
 
-def test_gaps_are_filled_with_the_mean_of_the_group():
-    X = pd.DataFrame({"x": [1.0, 3, None, None, None]})
-    groups = pd.Series(["a", "a", "a", "b", None])
-    assert impute_by_group(X, groups)["x"].tolist()[:3] == [1.0, 3.0, 2.0]
-    assert impute_by_group(X, groups)["x"].isna().tolist() == [False, False, False, True, True]
-    with pytest.raises(ValueError, match="groups: its index differs"):
-        impute_by_group(X, groups.iloc[::-1])
+def told_evidence(evidence, stated=0.7, **columns):
+    """Shares of the features given, all between 0 and 100, of one factor; its points and its own share."""
+    features = pd.DataFrame({**columns, "evidence_planning": evidence})
+    factors = read_factors([{"factor": "f", "features": list(columns), "bounds": [[0, 100]] * len(columns)}])
+    scales = fit_scales(features, factors)
+    shares = weigh_evidence(features, scales, {"f": stated})
+    return shares.T.tolist(), score_factors(features, scales, shares)["f"], find_best_evidence(shares, scales)[:, 0]
+
+
+def test_evidence_counts_beside_what_the_grade_states():
+    (shares,), points, best = told_evidence([0.7, 0.35, 0.4, 1.0, 0.0], assessed_planning=[50.0] * 5)
+    assert shares == best.tolist() == pytest.approx([1.0, 0.5, 4 / 7, 1.0, 0.0])
+    # One feature alone is its factor, however little it counts; what counts nothing is not known.
+    assert points.tolist()[:4] == [50.0] * 4
+    assert np.isnan(points[4])
+    # Nothing told counts as stated; a grade that counts nothing has no share to take.
+    assert told_evidence([np.nan], assessed_planning=[50.0])[0] == [[1.0]]
+    assert told_evidence([0.4], assessed_planning=[np.nan])[0] == [[0.0]]
+    assert told_evidence([0.4], stated=0.0, assessed_planning=[50.0])[0] == [[1.0]]
+    with pytest.raises(ValueError, match=r"features\['evidence_planning'\] == -1.0 for partner 0, must be between 0"):
+        told_evidence([-1.0], assessed_planning=[50.0])
+
+
+def test_beside_a_record_an_assessment_counts_less_in_the_mean():
+    columns = {"assessed_planning": [90.0, 90, np.nan], "sales": [30.0, np.nan, 30]}
+    shares, points, best = told_evidence([0.35] * 3, **columns)
+    assert shares == [[0.5, 0.5, 0.0], [1.0, 0.0, 1.0]]
+    # (0.5 * 90 + 30) / 1.5; alone; nothing but the record. The factor counts as much as its best evidence.
+    assert points.tolist() == pytest.approx([50.0, 90.0, 30.0])
+    assert best.tolist() == [1.0, 0.5, 1.0]
+
+
+def test_noise_of_an_assessment_counts_as_the_assessment_does():
+    features = pd.DataFrame({"assessed_planning": [50.0], "sales": [50.0]})
+    factors = read_factors([{"factor": "f", "features": list(features), "bounds": [[0, 100]] * 2}])
+    errors = pd.DataFrame({"assessed_planning": [9.0], "sales": [4.0]})
+    scales = fit_scales(features, factors)
+    found = spread_errors(features, errors, scales, np.array([[0.5, 1.0]]))
+    # (0.5 * 9 and 1 * 4) / 1.5
+    assert found.loc[0, "f"] == pytest.approx(np.hypot(4.5, 4) / 1.5)
+
+
+def test_without_a_column_about_them_nothing_is_told_of_assessments():
+    features = pd.DataFrame({"assessed_planning": [50.0], "sales": [1.0], "evidence_sales": [0.1]})
+    factors = read_factors([{"factor": name, "features": [name], "bounds": [[0, 9]]} for name in features.columns[:2]])
+    assert weigh_evidence(features, fit_scales(features, factors), {"assessed_planning": 1.0, "sales": 1.0}) is None
 
 
 def test_arrays_and_frames_score_alike():

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from partnerseg.rating.sensitivity import compare_sources, correlation_ratio, estimate_sobol, measure_sensitivity
+from partnerseg.rating.sensitivity import correlation_ratio, estimate_sobol, measure_sensitivity
 
 NAMES = ["a", "b", "c", "d"]
 
@@ -121,15 +121,6 @@ def test_correlation_ratio_of_nothing_is_nothing():
     found = [correlation_ratio(rng.normal(size=400), rng.normal(size=400)) for _ in range(400)]
     assert np.mean(found) < 0.012
     assert np.mean(np.array(found) == 0) > 0.4
-
-
-def test_the_largest_doubt_comes_first():
-    points = make_points(100).to_numpy()
-    common = {"noise": np.full(points.shape, 20.0), "draws": 200}
-    found = compare_sources([points], np.full(4, 0.25), **common)
-    assert found.index.tolist()[:2] == ["noise", "weights"]
-    assert found.loc["normalization", "alone"] == found.loc["missing", "alone"] == 0
-    assert found.loc["noise", "without"] == pytest.approx(found.loc["weights", "alone"], rel=0.1)
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,10 @@ def test_nobody_rated_gives_no_thresholds_and_no_tiers():
         ({"tiers": {"gold": -0.5, "bronze": 1.5}}, "sum to 1"),
         ({"tiers": {}}, "sum to 1"),
         ({"thresholds": THRESHOLDS[::-1]}, "must fall"),
-        ({"hysteresis": -1}, "must be >= 0"),
+        ({"hysteresis": -1}, "must be a number >= 0"),
+        ({"hysteresis": np.nan}, "rating.hysteresis == nan, must be a number >= 0; 0 is without hysteresis"),
+        ({"tiers": {"gold": np.nan, "bronze": 1.0}}, "rating.tiers == .*nan.*, must be shares >= 0 that sum to 1"),
+        ({"thresholds": {"gold": 80.0, "bronze": 0.0}}, "thresholds is dict, must be a Series of points by tier"),
         ({"previous": pd.Series(["wood"])}, "possible values are: platinum, gold, silver, bronze"),
     ],
 )
@@ -205,6 +208,9 @@ def test_partners_that_come_and_go_have_rows_only_where_they_are():
     ("options", "message"),
     [
         ({"grace_days": -1}, "rating.grace_days == -1"),
+        ({"grace_days": np.nan}, "rating.grace_days == nan, must be a whole number of days >= 0; 0 is without"),
+        ({"grace_days": 1.5}, "rating.grace_days == 1.5, must be a whole number of days"),
+        ({"hysteresis": np.inf}, "rating.hysteresis == inf, must be a number"),
         ({"min_tenure_days": -1}, "rating.min_tenure_days == -1"),
         ({"min_tenure_days": 30}, "pass joined_at"),
         ({"hysteresis": -1}, "rating.hysteresis == -1"),
@@ -216,6 +222,12 @@ def test_impossible_rules_are_refused(options, message):
     arguments = {"score": follow(a=[1.0]), "thresholds": THRESHOLDS, **options}
     with pytest.raises(ValueError, match=message):
         follow_tiers(arguments.pop("score"), **arguments)
+
+
+def test_days_of_any_kind_of_number_are_days():
+    score = follow(a=[85, 70, 70])
+    whole = follow_tiers(score, thresholds=THRESHOLDS, grace_days=30)
+    pd.testing.assert_frame_equal(whole, follow_tiers(score, thresholds=THRESHOLDS, grace_days=np.float64(30)))
 
 
 def test_one_cannot_go_on_from_a_later_date():

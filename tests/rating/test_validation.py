@@ -5,10 +5,10 @@ from scipy.special import ndtr
 from scipy.stats import kendalltau, norm, spearmanr
 from sklearn.metrics import roc_auc_score
 
+from partnerseg.rating.samples import measure_error, normal_scores
 from partnerseg.rating.validation import (
     _area,
     _count_below,
-    _error,
     _kendall,
     calibrate_tiers,
     compare_ratings,
@@ -139,15 +139,50 @@ def test_a_constant_rating_cannot_be_compared_with_a_baseline():
     [
         ({"baselines": plant()[["clear"]].rename(columns={"clear": "rating"})}, "rename the baseline"),
         ({"baselines": plant()[["revenue"]]}, "rename the baseline"),
-        ({"draws": 0}, "must be >= 1"),
+        ({"draws": 0}, "draws == 0, must be a whole number >= 1; 1000 is usual"),
+        ({"draws": np.nan}, "draws == nan, must be a whole number"),
+        ({"draws": 5.5}, "draws == 5.5, must be a whole number"),
+        ({"score": plant()["clear"][:0]}, "score is empty, must hold at least one partner; rate a date"),
+        ({"score": plant()["clear"].to_numpy()}, "score is ndarray, must be a Series with the index partner_id"),
+        ({"score": plant()["clear"].replace(plant()["clear"].iloc[0], np.inf)}, "an infinite score, must be finite"),
+        ({"outcomes": plant()["revenue"]}, "outcomes is Series, must be a DataFrame"),
         ({"level": 1.0}, "between 0 and 1"),
         ({"baselines": pd.concat([plant()[["clear"]]] * 2)}, "one row a partner"),
     ],
 )
 def test_impossible_comparisons_are_refused(options, message):
     world = plant()
+    arguments = {"score": world["clear"], "outcomes": world[["revenue"]], **options}
     with pytest.raises(ValueError, match=message):
-        validate_rating(world["clear"], world[["revenue"]], **options)
+        validate_rating(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (plant()["blurred"][:0], r"ratings\['other'\] is empty, must hold at least one partner"),
+        (pd.concat({"2026-06-30": plant()["blurred"]})[:0], r"ratings\['other'\] is empty"),
+        (plant()["blurred"].to_numpy(), r"ratings\['other'\] is ndarray, must be a Series"),
+    ],
+)
+def test_a_rating_of_nobody_is_not_compared(other, message):
+    world = plant()
+    for ratings in ({"plain": world["clear"], "other": other}, {"other": other}):
+        with pytest.raises(ValueError, match=message):
+            compare_ratings(ratings, world[["revenue"]])
+
+
+def test_whole_numbers_of_any_kind_are_draws():
+    world = plant()
+    one = validate_rating(world["clear"], world[["revenue"]], draws=np.int64(20))
+    pd.testing.assert_frame_equal(one, validate_rating(world["clear"], world[["revenue"]], draws=20))
+
+
+def test_normal_scores_are_told_within_a_date():
+    values = pd.Series([1.0, 5, 5, 9, 2, 3], index=pd.MultiIndex.from_arrays([[1, 1, 1, 1, 2, 2], range(6)]))
+    expected = [norm.ppf(share) for share in (1 / 8, 4 / 8, 4 / 8, 7 / 8, 1 / 4, 3 / 4)]
+    assert normal_scores(values).tolist() == pytest.approx(expected)
+    assert normal_scores(values.droplevel(0).iloc[:4]).tolist() == pytest.approx(expected[:4])
 
 
 def over_dates(world, dates=("2024-12-31", "2025-06-30")):
@@ -172,7 +207,7 @@ def test_auc_by_hand_and_as_printed():
     abnormal = np.repeat([0, 1], [58, 51])
     area, influence = _area(rated, abnormal)
     assert round(area, 3) == 0.893
-    assert _error(influence, np.arange(109)) == pytest.approx(0.032, abs=0.002)
+    assert measure_error(influence, np.arange(109)) == pytest.approx(0.032, abs=0.002)
     assert np.isnan(_area(rated, np.ones(109))[0])
 
 
@@ -195,7 +230,7 @@ def test_standard_errors_agree_with_the_jackknife_also_with_ties():
     for find, other in ((_kendall, y), (_area, (y > 1).astype(float))):
         left_out = [find(np.delete(x, place), np.delete(other, place))[0] for place in range(150)]
         jackknife = np.sqrt(149 * np.var(left_out))
-        assert _error(find(x, other)[1], np.arange(150)) == pytest.approx(jackknife, rel=0.03)
+        assert measure_error(find(x, other)[1], np.arange(150)) == pytest.approx(jackknife, rel=0.03)
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say():

@@ -1,4 +1,6 @@
 import warnings
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -38,11 +40,47 @@ def test_direct_and_equal():
 
 @pytest.mark.parametrize(
     ("weights", "message"),
-    [({"a": -1.0}, "weight of a == -1"), ({"a": np.nan}, "weight of a"), ({"a": 0}, "must be > 0")],
+    [
+        ({"a": -1.0}, "weight of a == -1.0, must be a number >= 0"),
+        ({"a": np.nan}, "weight of a == nan, must be a number >= 0"),
+        ({"a": np.inf}, "weight of a == inf, must be a number >= 0"),
+        ({"a": None}, "weight of a == None, must be a number >= 0"),
+        ({"a": pd.NA}, "weight of a == <NA>, must be a number >= 0"),
+        ({"a": "3"}, "weight of a == '3', must be a number >= 0"),
+        ({"a": True}, "weight of a == True, must be a number >= 0"),
+        ({"a": 0}, "must be > 0 and finite"),
+        ({"a": 1e308, "b": 1e308}, "sum to inf, must be > 0 and finite"),
+        ({}, "weights: there is none; name at least one factor"),
+        ([1, 2], "weights is a list, must give each name a number"),
+        (pd.Series([1, 2], ["a", "a"]), "weights names a twice; keep one of them"),
+    ],
 )
 def test_impossible_weights_are_refused(weights, message):
     with pytest.raises(ValueError, match=message):
         direct(weights)
+
+
+def test_numbers_of_any_kind_are_taken():
+    stated = {"a": np.int64(3), "b": np.float32(1), "c": Fraction(3), "d": Decimal(1)}
+    assert direct(stated).weights.tolist() == [0.375, 0.125, 0.375, 0.125]
+    assert direct(pd.Series([3, 1], ["a", "b"], dtype="Int64")).weights.tolist() == [0.75, 0.25]
+    rows = rows_of(("a", "b", np.int64(2)), ("b", "c", np.float32(2)), ("a", "c", Fraction(4)))
+    assert ahp(rows, max_consistency_ratio=np.float32(0.1)).weights.tolist() == pytest.approx([4 / 7, 2 / 7, 1 / 7])
+    found = best_worst({"b": np.int64(2), "c": Decimal(4)}, {"a": np.float32(4), "b": 2}).weights
+    assert found[["a", "b", "c"]].tolist() == pytest.approx([4 / 7, 2 / 7, 1 / 7])
+
+
+@pytest.mark.parametrize(
+    ("factors", "message"),
+    [
+        ([], "factors: there is none; name at least one factor"),
+        (["a", "b", "a"], "factors names a twice; keep one of them"),
+        ("volume", r"factors == 'volume', must be a list of names, as \['volume'\]"),
+    ],
+)
+def test_impossible_factors_are_refused(factors, message):
+    with pytest.raises(ValueError, match=message):
+        equal(factors)
 
 
 def test_entropy_by_hand():
@@ -124,6 +162,62 @@ def test_no_variation_at_all_is_an_error(method):
 def test_an_infinite_value_is_refused_by_name(method):
     with pytest.raises(ValueError, match="factor b has an infinite value"):
         method(pd.DataFrame({"a": [1.0, 2.0], "b": [np.inf, 2.0]}))
+
+
+@pytest.mark.parametrize("method", [*FROM_DATA, "learned"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda X: X.to_numpy(), "X is a ndarray, must be a frame, partners x factors"),
+        (lambda X: X.iloc[:0], "X has 0 partners and 2 factors, must have some of both"),
+        (lambda X: X[[]], "X has 40 partners and 0 factors, must have some of both"),
+        (lambda X: X[["f0", "f1", "f1"]], "X has two factors f1; keep one of them"),
+        (lambda X: X.assign(f1=["low", *X["f1"][1:]]), "f1 is 'low' for P00000, must be a number or missing"),
+        (lambda X: X.assign(f1=X["f1"].astype(str)), "f1 is '.+' for P00000, must be a number or missing"),
+        (lambda X: X.assign(f1=pd.Timestamp("2026-01-31")), "f1 is datetime64.*, must be a number or missing"),
+    ],
+)
+def test_frames_that_are_no_points_are_refused(method, change, message):
+    X = make_points(40, 2)
+    with pytest.raises(ValueError, match=message):
+        weigh(method, change(X), X["f0"] - X["f1"])
+
+
+@pytest.mark.parametrize("method", [*FROM_DATA, "learned"])
+@pytest.mark.parametrize("kind", ["float32", "Float64", object])
+def test_points_of_any_kind_of_number_weigh_the_same(method, kind):
+    X = make_points(40, 3, missing=0.1).round()
+    y = make_outcome(X, [1, 0.5, 0.2], 5)
+    other = X.astype(kind)
+    if kind is object:
+        other = other.where(X.notna(), None)
+    np.testing.assert_allclose(weigh(method, other, y), weigh(method, X, y), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "message"),
+    [
+        (pca, {"components": "2"}, "components == '2', must be a whole number >= 1"),
+        (pca, {"components": 1.5}, "components == 1.5, must be a whole number >= 1"),
+        (pca, {"components": 3}, "components == 3, must be between 1 and the 2 factors that vary"),
+        (benefit_of_the_doubt, {"partners": 0}, "partners == 0, must be a whole number >= 1"),
+        (benefit_of_the_doubt, {"partners": 2.5}, "partners == 2.5, must be a whole number >= 1"),
+        (benefit_of_the_doubt, {"lower": "half"}, "lower bound of f0 == 'half', must be a number >= 0"),
+        (benefit_of_the_doubt, {"upper": {"f1": np.nan}}, "upper bound of f1 == nan, must be a number >= 0"),
+        (benefit_of_the_doubt, {"lower": {"f_1": 0.2}}, "lower: a name == 'f_1', must be a factor; did you mean 'f1'"),
+        (benefit_of_the_doubt, {"lower": 0.5, "upper": 0.4}, "bounds of f0 are 0.5 and 0.4, must be 0 <= lower"),
+        (benefit_of_the_doubt, {"lower": 0.6}, "lower bounds sum to 1.2 and upper bounds to 2"),
+    ],
+)
+def test_impossible_options_are_refused(method, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        method(make_points(40, 2), **arguments)
+
+
+def test_whole_numbers_of_numpy_are_options():
+    X = make_points(40, 2)
+    assert pca(X, components=np.int64(1)).details["component"].tolist() == [1, 1]
+    assert len(benefit_of_the_doubt(X, partners=np.int32(7)).details) == 7
 
 
 def test_a_single_factor_that_varies_takes_all():
@@ -367,10 +461,22 @@ def test_half_a_matrix_equals_rows():
         ([], "judgments: there is none"),
         (rows_of(("a", "b", 0)), r"judgments\[0\]: a over b: times == 0, must be a number > 0"),
         (rows_of(("a", "b", np.nan)), "times == nan"),
+        (rows_of(("a", "b", "3")), r"judgments\[0\]: a over b: times == '3', must be a number > 0"),
+        (rows_of(("a", "b", None)), r"judgments\[0\]: a over b: times == None, must be a number > 0"),
+        (rows_of(("a", "b", 2), ("b", None, 2)), r"judgments\[1\]\.worse is missing; name a factor"),
+        ([{"better": "a", "worse": "b", "time": 2}], r"judgments\[0\] has the keys better, worse, time, must be a row"),
+        ([("a", "b", 2)], r"judgments\[0\] == \('a', 'b', 2\), must be a row \{better, worse, times\}"),
+        (None, "judgments is a NoneType, must be a list"),
+        (rows_of(("a", "b", 2))[0], "judgments is a dict, must be a list"),
+        (pd.DataFrame(), "judgments: there is none"),
+        (pd.DataFrame([[1, "2"], [None, 1]], list("ab"), list("ab")), "a over b: times == '2', must be a number > 0"),
+        (pd.DataFrame([[1, -2], [None, 1]], list("ab"), list("ab")), "a over b: times == -2, must be a number > 0"),
+        (pd.DataFrame([{"better": "a", "worse": "b", "time": 2}]), "or the columns better, worse and times"),
         (rows_of(("a", "a", 2)), "compared with itself"),
         (rows_of(("a", "b", 2), ("b", "a", 2)), r"judgments\[1\]: b over a: this pair is judged twice"),
         (rows_of(("a", "b", 2), ("c", "d", 2)), "nothing connects c, d with a"),
         (pd.DataFrame([[1, 2], [3, 1]], list("ab"), list("ab")), "must be its reciprocal"),
+        (pd.DataFrame([[1, 3], [0.3, 1]], list("ab"), list("ab")), "must be its reciprocal"),
         (pd.DataFrame([[2, 2], [0.5, 1]], list("ab"), list("ab")), "must be its reciprocal|compared with itself"),
         (pd.DataFrame([[1, 2], [0.5, 1]], list("ab"), list("ac")), "must be the same factors"),
     ],
@@ -380,9 +486,24 @@ def test_impossible_judgments_are_refused(rows, message):
         ahp(rows)
 
 
+def test_a_reciprocal_of_two_digits_is_one():
+    rounded = pd.DataFrame([[1, 3], [0.33, 1]], list("ab"), list("ab"))
+    assert ahp(rounded).weights.tolist() == pytest.approx([0.75, 0.25])
+
+
+@pytest.mark.parametrize("limit", [-0.1, np.nan, "0.1", None])
+def test_impossible_limits_of_consistency_are_refused(limit):
+    with pytest.raises(ValueError, match=r"max_consistency_ratio == .*, must be a number >= 0"):
+        ahp(rows_of(("a", "b", 9), ("b", "c", 9), ("c", "a", 9)), max_consistency_ratio=limit)
+
+
 @pytest.mark.parametrize(
     ("best", "worst", "message"),
     [
+        ({"b": "2"}, {"a": 2}, "best_to_others: b: times == '2', must be a number >= 1"),
+        ({"b": 2}, {"a": None}, "others_to_worst: a: times == None, must be a number >= 1"),
+        ([2, 1], {"a": 2}, "best_to_others is a list, must give each name a number"),
+        ({"b": 2}, pd.Series([2, 3], ["a", "a"]), "others_to_worst names a twice; keep one of them"),
         ({"b": 0.5}, {"a": 2}, "best_to_others: b: times == 0.5, must be a number >= 1"),
         ({"b": 2, "c": 3}, {"a": 3}, "others_to_worst lacks b, c"),
         ({"a": 2, "b": 3, "c": 4}, {"a": 4, "b": 2, "c": 1}, "best_to_others has no factor with 1"),
@@ -519,7 +640,12 @@ def test_nothing_to_learn_gives_the_prior():
         ({"X": lambda X: X.set_axis(["P1"] * 100)}, "an index is repeated"),
         ({"X": lambda X: X * 0}, "no factor varies"),
         ({"prior": lambda _: {"f0": 1}}, "prior has no weight for factor f1"),
-        ({"strength": lambda _: -1}, "strength == -1"),
+        ({"prior": lambda _: {"f0": "1", "f1": 1}}, "weight of f0 == '1', must be a number >= 0"),
+        ({"strength": lambda _: -1}, "strength == -1, must be a number >= 0"),
+        ({"strength": lambda _: "1"}, "strength == '1', must be a number >= 0"),
+        ({"strength": lambda _: np.nan}, "strength == nan, must be a number >= 0"),
+        ({"y": lambda y: y.tolist()}, "y is a list, must be a series by the index of X"),
+        ({"y": lambda y: y.astype(str)}, "y is '.+' for P00000, must be a number or missing"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:factor")
@@ -554,6 +680,13 @@ def test_a_blend_is_the_weighted_mean():
 def test_impossible_blends_are_refused(parts, shares, message):
     with pytest.raises(ValueError, match=message):
         blend({name: direct(weights) for name, weights in parts.items()}, shares)
+
+
+def test_what_is_no_weights_is_no_part_of_a_blend():
+    with pytest.raises(ValueError, match="parts: one is a dict, must be Weights"):
+        blend({"one": {"a": 1}})
+    with pytest.raises(ValueError, match="shares is a list, must give each name a number"):
+        blend({"one": direct({"a": 1})}, [1])
 
 
 def give_all(X: pd.DataFrame) -> dict:
@@ -596,9 +729,12 @@ def test_what_a_weighting_needs_is_named(method, needed):
 
 def test_judgments_of_the_registry():
     X = make_points(50, 3)
-    rows = rows_of(("f0", "f1", 2), ("f1", "f2", 2), ("f0", "f2", 4), ("f0", "gone", 8))
+    rows = rows_of(("f0", "f1", 2), ("f1", "f2", 2), ("f0", "f2", 4), ("f0", "constant", 8))
     # What was judged beyond the factors that vary is left out, its share goes to the others.
-    assert WEIGHTINGS["ahp"](X, judgments=rows).weights.tolist() == pytest.approx([4 / 7, 2 / 7, 1 / 7])
+    factors = [*X.columns, "constant"]
+    assert WEIGHTINGS["ahp"](X, judgments=rows, factors=factors).weights.tolist() == pytest.approx(
+        [4 / 7, 2 / 7, 1 / 7]
+    )
     with pytest.raises(ValueError, match="factor f2 is not judged"):
         WEIGHTINGS["ahp"](X, judgments=rows[:1])
     assert WEIGHTINGS["best_worst"](X, judgments=rows[:3]).weights.tolist() == pytest.approx([4 / 7, 2 / 7, 1 / 7])
@@ -606,6 +742,37 @@ def test_judgments_of_the_registry():
         WEIGHTINGS["best_worst"](X, judgments=rows_of(("f0", "f1", 2), ("f0", "f2", 4)))
     with pytest.raises(ValueError, match="unknown weighting 'luck'; possible values are: ahp, "):
         WEIGHTINGS["blend"](X, blend={"luck": 1})
+
+
+@pytest.mark.parametrize("method", ["ahp", "best_worst", "blend"])
+def test_a_misspelled_factor_in_judgments_is_named_with_the_one_meant(method):
+    X = make_points(50, 3).set_axis(["volume", "quality", "service"], axis=1)
+    given = {"blend": {"ahp": 0.5, "best_worst": 0.5}, "factors": [*X.columns, "training"]}
+    rows = rows_of(("volume", "quality", 2), ("quality", "service", 2), ("volume", "service", 4))
+    assert WEIGHTINGS[method](X, judgments=rows, **given).weights.tolist() == pytest.approx([4 / 7, 2 / 7, 1 / 7])
+    wrong = [*rows, *rows_of(("volume", "trainning", 2))]
+    message = r"judgments\[3\]\.worse == 'trainning', must be a factor; did you mean 'training'\?"
+    with pytest.raises(ValueError, match=message):
+        WEIGHTINGS[method](X, judgments=wrong, **given)
+    with pytest.raises(
+        ValueError, match=r"judgments\[0\]\.better == 'luck', must be a factor; possible values are: volume"
+    ):
+        WEIGHTINGS[method](X, judgments=rows_of(("luck", "volume", 2)), **given)
+
+
+def test_misspelled_factors_in_a_matrix_and_in_stated_weights_are_named():
+    X = make_points(50, 2).set_axis(["volume", "quality"], axis=1)
+    names = ["volume", "qualty"]
+    matrix = pd.DataFrame([[1, 2], [0.5, 1]], names, names)
+    with pytest.raises(ValueError, match=r"row or column == 'qualty', must be a factor; did you mean 'quality'\?"):
+        WEIGHTINGS["ahp"](X, judgments=matrix)
+    with pytest.raises(ValueError, match=r"stated: a name == 'qualty', must be a factor; did you mean 'quality'\?"):
+        WEIGHTINGS["direct"](X, stated={"volume": 1, "quality": 1, "qualty": 1})
+    with pytest.raises(ValueError, match="stated has no weight for factor quality; give one, 0 if it should not count"):
+        WEIGHTINGS["direct"](X, stated={"volume": 1})
+    stated = {"training": 2, "quality": 1, "volume": 3}
+    found = WEIGHTINGS["direct"](X, stated=stated, factors=[*X.columns, "training"]).weights
+    assert found.to_dict() == {"volume": 0.75, "quality": 0.25}
 
 
 # Laws

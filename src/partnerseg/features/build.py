@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from partnerseg.features.catalogue import list_features
-from partnerseg.features.events import ASSESSED, EVIDENCE, Source, list_sources
+from partnerseg.features.events import ASSESSED, Source, list_sources
 from partnerseg.features.windows import NO_KEY, Events, Level, Timeline, roll_levels
 from partnerseg.programme.sources import as_connection
+from partnerseg.programme.tables import ASSESSORS
 
 if TYPE_CHECKING:
     from partnerseg.programme.sources import Programme
@@ -25,7 +26,7 @@ def build_features(
     as_of: str | date | Sequence[str | date],
     *,
     assessed: Sequence[str] = ASSESSED,
-    evidence: Mapping[str, float] = EVIDENCE,
+    evidence: Mapping[str, float] = ASSESSORS,
 ) -> pd.DataFrame:
     """Describe every partner by numbers, as known at the end of a day (UTC).
 
@@ -38,8 +39,9 @@ def build_features(
     Args:
         data: A programme, or a dict of DataFrames named as the tables; tables and optional columns may be absent.
         as_of: Day `YYYY-MM-DD`, or a list of days. The events are read once for all of them.
-        assessed: Factors of the table assessments that get a column `assessed_<factor>`; `planning` takes
-            `planning.analysis` in, its steps. `list_assessed(params.rating.factors)` tells which ones a rating names.
+        assessed: Factors of the table assessments that get the columns `assessed_<factor>` and `evidence_<factor>`;
+            `planning` takes `planning.analysis` in, its steps. `list_assessed(params.rating.factors)` tells which ones
+            a rating names.
         evidence: How much each kind of assessor counts, 0 to 1, as `params.rating.evidence`.
 
     Returns:
@@ -205,7 +207,7 @@ def _prepare_rows(
         rows = rows.left_join(own, "partner_id").drop("partner_id_right")
     positions, days, dates = calendar
     rows = rows.inner_join(positions, "partner_id").inner_join(days, "bin_day").inner_join(dates, "known_day")
-    wanted = dict.fromkeys([source.counted, source.amount, *(level.what for level in levels)])
+    wanted = dict.fromkeys([source.counted, source.amount, source.net, *(level.what for level in levels)])
     columns = {}
     for what in wanted:
         if what in source.keys:
@@ -218,7 +220,8 @@ def _prepare_rows(
     if source.latest_of is not None:
         columns["key"] = source.latest_of(rows).hash()
         columns["moment"] = rows[source.time]
-        columns["expires"] = _day(rows[source.expires]).fill_null(FOREVER) if source.expires else ibis.literal(FOREVER)
+        for column, time in {"expires": source.expires, "ages": source.ages or source.expires}.items():
+            columns[column] = _day(rows[time]).fill_null(FOREVER) if time else ibis.literal(FOREVER)
     prepared = rows.select("partner", "day", "bin", "month", "seen", **columns)
     return connection.create_table(f"partnerseg_{name}", prepared, temp=True)
 

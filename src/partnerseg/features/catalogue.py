@@ -15,7 +15,7 @@ from partnerseg.features import (
     stability,
     training,
 )
-from partnerseg.features.assessments import make_assessed
+from partnerseg.features.assessments import make_assessed, make_evidence
 from partnerseg.features.events import ASSESSED, Source, list_sources
 from partnerseg.features.feature import REGISTRY, Feature
 from partnerseg.features.windows import Events
@@ -43,7 +43,7 @@ def list_features(assessed: Sequence[str] = ASSESSED) -> dict[str, Feature]:
     """List the features by column name, in the order of columns.
 
     Args:
-        assessed: Factors of the table assessments that get a feature each.
+        assessed: Factors of the table assessments that get two features each.
 
     Raises:
         ValueError: A factor has no name or stands there twice.
@@ -60,7 +60,8 @@ def list_features(assessed: Sequence[str] = ASSESSED) -> dict[str, Feature]:
         own = family.__name__.rpartition(".")[2]
         features |= {name: feature for name, feature in REGISTRY.items() if feature.family == own}
         if family is assessments:
-            features |= {feature.name: feature for feature in map(make_assessed, assessed)}
+            made = [make(factor) for make in (make_assessed, make_evidence) for factor in assessed]
+            features |= {feature.name: feature for feature in made}
     return features
 
 
@@ -69,11 +70,24 @@ FEATURES = list_features()
 RATING_ONLY = tuple(name for name, feature in FEATURES.items() if feature.rating_only)
 
 
+def list_counts() -> dict[str, str]:
+    """List the rates whose number of cases is a feature too, and that feature.
+
+    Returns:
+        Name of the count by name of the rate: with n cases a rate of p has a standard error of sqrt(p (1 - p) / n).
+
+    Example:
+        >>> list_counts()["repeat_rate_365d"]
+        'customers_365d'
+    """
+    return {name: feature.counted_by for name, feature in FEATURES.items() if feature.counted_by}
+
+
 def describe_features(*, assessed: Sequence[str] = ASSESSED) -> "pd.DataFrame":
     """Describe every feature.
 
     Args:
-        assessed: Factors of the table assessments that get a feature each, as in `build_features`.
+        assessed: Factors of the table assessments that get two features each, as in `build_features`.
 
     Returns:
         One row a feature, index name, with columns: family; meaning (a sentence); unit; direction (`up`: more

@@ -32,7 +32,14 @@ def new_deals(events: Any, days: int) -> Any:
     return events.deals.new("deal", days)
 
 
-@feature("repeat_rate_{days}d", unit="share", direction="up", missing="no sale with a known customer", days=(365,))
+@feature(
+    "repeat_rate_{days}d",
+    unit="share",
+    direction="up",
+    missing="no sale with a known customer",
+    days=(365,),
+    counted_by="customers_{days}d",
+)
 def repeat_rate(events: Any, days: int) -> Any:
     """Share of the window's customers who bought at least twice in it."""
     return events.sales.repeated("customer", days) / events.sales.distinct("customer", days).nullif(0)
@@ -47,16 +54,30 @@ def top_customer_share(events: Any, days: int) -> Any:
 
 
 @feature(
+    "former_customers_{days}d",
+    unit="customers",
+    direction="none",
+    missing="sales do not reach back to the beginning of the window before, or their customers are unknown",
+    days=(365,),
+    rating_only=True,
+)
+def former_customers(events: Any, days: int) -> Any:
+    """Number of different customers sold to in the window before."""
+    return events.sales.distinct("customer", days, before=days)
+
+
+@feature(
     "retained_customers_{days}d",
     unit="share",
     direction="up",
     missing="no sale with a known customer in the window before",
     days=(365,),
     rating_only=True,
+    counted_by="former_customers_{days}d",
 )
 def retained_customers(events: Any, days: int) -> Any:
     """Share of the customers of the window before who bought in the window too."""
-    before = events.sales.distinct("customer", days, before=days)
+    before = former_customers(events, days)
     either = events.sales.distinct("customer", 2 * days)
     return (events.sales.distinct("customer", days) + before - either) / before.nullif(0)
 

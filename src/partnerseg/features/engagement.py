@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from partnerseg.features.feature import feature
+from partnerseg.features.feature import cap, feature
 
 
 @feature("touches_{days}d", unit="contacts", direction="up", missing="touches unknown", days=(30, 90, 365))
@@ -11,16 +11,56 @@ def touches(events: Any, days: int) -> Any:
     return events.touches.total("touch", days)
 
 
-@feature("reply_rate_{days}d", unit="replies a message", direction="up", missing="nothing was sent", days=(90, 365))
+@feature(
+    "messages_{days}d",
+    unit="messages",
+    direction="none",
+    missing="touches unknown",
+    days=(90, 365),
+    rating_only=True,
+)
+def messages(events: Any, days: int) -> Any:
+    """Messages sent to the partner in the window."""
+    return events.touches.total("sent", days)
+
+
+@feature(
+    "reply_rate_{days}d",
+    unit="replies a message",
+    direction="up",
+    missing="nothing was sent",
+    days=(90, 365),
+    counted_by="messages_{days}d",
+)
 def reply_rate(events: Any, days: int) -> Any:
     """Replies in the window, divided by the messages sent in it; at most 1."""
-    return _cap(events.touches.total("replied", days) / events.touches.total("sent", days).nullif(0))
+    return cap(events.touches.total("replied", days) / messages(events, days).nullif(0))
 
 
-@feature("open_rate_{days}d", unit="openings a message", direction="up", missing="nothing was sent", days=(365,))
+@feature(
+    "open_rate_{days}d",
+    unit="openings a message",
+    direction="up",
+    missing="nothing was sent",
+    days=(365,),
+    counted_by="messages_{days}d",
+)
 def open_rate(events: Any, days: int) -> Any:
     """Messages opened in the window, divided by the messages sent in it; at most 1."""
-    return _cap(events.touches.total("opened", days) / events.touches.total("sent", days).nullif(0))
+    return cap(events.touches.total("opened", days) / messages(events, days).nullif(0))
+
+
+@feature(
+    "response_hours_{days}d",
+    unit="hours",
+    direction="down",
+    missing="no message with a known time of its answer",
+    days=(365,),
+    rating_only=True,
+)
+def response_hours(events: Any, days: int) -> Any:
+    """Typical (geometric mean) time to the answer to the window's messages, of those answered by the date."""
+    return events.answers.mean("log_hours", days).exp()
 
 
 @feature(
@@ -43,10 +83,24 @@ def campaign_responses(events: Any, days: int) -> Any:
     missing="nothing was sent within a campaign",
     days=(365,),
     rating_only=True,
+    counted_by="campaign_messages_{days}d",
 )
 def campaign_conversion(events: Any, days: int) -> Any:
     """Clicks, replies and attendances within campaigns in the window, over the messages sent in them; at most 1."""
-    return _cap(campaign_responses(events, days) / events.touches.total("campaign_message", days).nullif(0))
+    return cap(campaign_responses(events, days) / campaign_messages(events, days).nullif(0))
+
+
+@feature(
+    "campaign_messages_{days}d",
+    unit="messages",
+    direction="none",
+    missing="campaigns of touches unknown",
+    days=(365,),
+    rating_only=True,
+)
+def campaign_messages(events: Any, days: int) -> Any:
+    """Messages sent within campaigns in the window."""
+    return events.touches.total("campaign_message", days)
 
 
 @feature("attendances_{days}d", unit="events", direction="up", missing="touches unknown", days=(365,))
@@ -107,7 +161,3 @@ def contact_recency(events: Any) -> Any:
 def response_recency(events: Any) -> Any:
     """Days since the partner last opened, clicked, replied, attended or visited."""
     return events.touches.days_since_last("response")
-
-
-def _cap(rate: Any) -> Any:
-    return (rate > 1).ifelse(1.0, rate)

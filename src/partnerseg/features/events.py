@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-EVIDENCE = {"system": 1.0, "audit": 0.9, "manager": 0.7, "self": 0.4}  # how much each assessor counts
+from partnerseg.programme.tables import ASSESSORS
+
+FRESH = 365  # days after which an assessment counts half
 PARTS = 1000  # of an assessor's weight that are kept, so that weighted sums are whole numbers
 ASSESSED = ("marketing_strategy", "content_uniqueness", "teamwork", "strategic_planning", "technical_equipment")
 RESPONSES = ("opened", "clicked", "replied", "attended", "visited")
@@ -22,11 +24,13 @@ class Measure:
         number: Takes the source's rows and returns an Ibis column; missing is unknown.
         scale: Parts of the unit that are kept.
         columns: Optional columns it needs; when they are wholly unknown, so is the measure.
+        half_life: Days after which an event that fades counts half.
     """
 
     number: Callable[[Any], Any]
     scale: int = 1
     columns: tuple[str, ...] = ()
+    half_life: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -39,12 +43,13 @@ class Source:
         measures: What can be summed, by name.
         counted: Measure that is 1 for the events that keys, months and gaps look at.
         amount: Measure that keys add up.
+        net: The same less what was taken back; where it is not given nothing is.
         keys: Text columns whose different values are counted.
         rows: Takes the table and returns the rows that belong to the source.
         known_at: Further time before which nothing is known of an event.
         latest_of: Only the latest event of this (and the partner) counts.
         expires: Time from which an event no longer counts.
-        half_life: Days after which an expired event counts half, where it fades.
+        ages: Time from which an event fades, where it is not `expires`.
     """
 
     table: str
@@ -52,12 +57,13 @@ class Source:
     measures: dict[str, Measure]
     counted: str = ""
     amount: str = ""
+    net: str = ""
     keys: dict[str, str] = field(default_factory=dict)
     rows: Callable[[Any], Any] = lambda rows: rows
     known_at: str = ""
     latest_of: Callable[[Any], Any] | None = None
     expires: str = ""
-    half_life: int = 0
+    ages: str = ""
 
 
 def _count(rows: Any) -> Any:
@@ -82,13 +88,31 @@ def _in_campaign(*actions: str) -> Callable[[Any], Any]:
     return lambda rows: rows.campaign.notnull().ifelse(rows.action.isin(actions), None)
 
 
+def _is_about_product(rows: Any) -> Any:
+    """True for a complaint about the product, or about nobody knows what."""
+    return (rows.kind == "complaint") & (rows.about.fill_null("product") == "product")
+
+
+def _log_hours(start: str, end: str) -> Callable[[Any], Any]:
+    """Logarithm of the hours from one time to a later one; missing where they are not in this order."""
+
+    def number(rows: Any) -> Any:
+        seconds = (rows[end].epoch_seconds() - rows[start].epoch_seconds()).cast("float64")
+        return ((seconds > 0).ifelse(seconds, None) / 3600).ln()
+
+    return number
+
+
 def _is_own(rows: Any) -> Any:
     """True for a training in the partner's own specialization; false where either is unknown."""
     return (rows.specialization == rows.partner_specialization).fill_null(False)
 
 
 def _measure_assessments(assessed: Sequence[str], evidence: Mapping[str, float]) -> dict[str, Measure]:
-    """For each factor, its scores times the assessors' weights, and the weights; its steps belong to it."""
+    """For each factor, its scores times the assessors' weights, the weights, and their squares.
+
+    A factor's steps belong to it. Squares fade twice as fast, as they weigh the weights by themselves.
+    """
     parts = [(assessor, round(weight * PARTS)) for assessor, weight in evidence.items()]
 
     def score_of(factor: str) -> Callable[[Any], Any]:
@@ -97,17 +121,24 @@ def _measure_assessments(assessed: Sequence[str], evidence: Mapping[str, float])
     def weight_of(factor: str) -> Callable[[Any], Any]:
         return lambda rows: is_about(rows, factor).ifelse(weigh(rows), None)
 
+    def square_of(factor: str) -> Callable[[Any], Any]:
+        return lambda rows: is_about(rows, factor).ifelse(weigh(rows) * weigh(rows), None)
+
     def is_about(rows: Any, factor: str) -> Any:
         return (rows.factor == factor) | rows.factor.startswith(f"{factor}.")
 
     def weigh(rows: Any) -> Any:
         return rows.assessor.cases(*parts, else_=0)
 
-    scores = {factor: Measure(score_of(factor), scale=1_000_000) for factor in assessed}
-    return scores | {f"weight_of_{factor}": Measure(weight_of(factor)) for factor in assessed}
+    measures = {}
+    for factor in assessed:
+        measures[factor] = Measure(score_of(factor), scale=1_000_000)
+        measures[f"weight_of_{factor}"] = Measure(weight_of(factor), half_life=FRESH)
+        measures[f"square_of_{factor}"] = Measure(square_of(factor), half_life=FRESH / 2)
+    return measures
 
 
-def list_sources(assessed: Sequence[str] = ASSESSED, evidence: Mapping[str, float] = EVIDENCE) -> dict[str, Source]:
+def list_sources(assessed: Sequence[str] = ASSESSED, evidence: Mapping[str, float] = ASSESSORS) -> dict[str, Source]:
     """List what can be measured, by source, when these factors are assessed and assessors count so much.
 
     Args:
@@ -140,9 +171,14 @@ SOURCES: dict[str, Source] = {
             "discount": Measure(
                 lambda rows: (~rows.is_return).ifelse(rows.discount, None), scale=1_000_000, columns=("discount",)
             ),
+            "joint": Measure(
+                lambda rows: (~rows.is_return & (rows.joint_partner_id != rows.partner_id)).ifelse(1, None),
+                columns=("joint_partner_id",),
+            ),
         },
         counted="sale",
         amount="gross",
+        net="amount",
         keys={"customer": "customer_id", "country": "country", "product": "product"},
     ),
     "touches": Source(
@@ -168,6 +204,15 @@ SOURCES: dict[str, Source] = {
         amount="touch",
         keys={"channel": "channel"},
     ),
+    "answers": Source(
+        "touches",
+        "touched_at",
+        {
+            "log_hours": Measure(_log_hours("touched_at", "answered_at"), scale=1_000_000, columns=("answered_at",)),
+        },
+        rows=lambda rows: rows.filter(rows.action == "sent"),
+        known_at="answered_at",
+    ),
     "trainings": Source(
         "trainings",
         "completed_at",
@@ -183,17 +228,28 @@ SOURCES: dict[str, Source] = {
         "trainings",
         "completed_at",
         {
-            "certificate": Measure(_is("kind", "certification")),
-            "own_certificate": Measure(lambda rows: (rows.kind == "certification") & _is_own(rows)),
+            "certificate": Measure(_is("kind", "certification"), half_life=180),
+            "own_certificate": Measure(lambda rows: (rows.kind == "certification") & _is_own(rows), half_life=180),
         },
         latest_of=lambda rows: rows.kind + "\n" + rows.course,
         expires="expires_at",
-        half_life=180,
     ),
     "tickets": Source(
         "tickets",
         "opened_at",
-        {"ticket": Measure(_count), "complaint": Measure(_is("kind", "complaint"))},
+        {
+            "ticket": Measure(_count),
+            "task": Measure(_is("kind", "task")),
+            "complaint": Measure(_is("kind", "complaint")),
+            "product_complaint": Measure(_is_about_product),
+            "conflict": Measure(lambda rows: (rows.kind == "conflict").ifelse(1, None)),
+        },
+    ),
+    "reopenings": Source(
+        "tickets",
+        "reopened_at",
+        {"task": Measure(_is("kind", "task"), columns=("reopened_at",))},
+        rows=lambda rows: rows.filter(rows.reopened_at.notnull()),
     ),
     "outcomes": Source(
         "tickets",
@@ -216,6 +272,7 @@ SOURCES: dict[str, Source] = {
         {
             "answer": Measure(_is("kind", "nps", "csat", "review", "suggestion")),
             "complaint": Measure(_is("kind", "complaint")),
+            "product_complaint": Measure(_is_about_product),
             "partner_nps": Measure(_nps("partner"), columns=("score",)),
             "customer_nps": Measure(_nps("customer"), columns=("score",)),
             "review": Measure(
@@ -226,8 +283,9 @@ SOURCES: dict[str, Source] = {
     "assessments": Source(
         "assessments",
         "assessed_at",
-        _measure_assessments(ASSESSED, EVIDENCE),
+        _measure_assessments(ASSESSED, ASSESSORS),
         latest_of=lambda rows: rows.factor + "\n" + rows.assessor,
+        ages="assessed_at",
     ),
     "deals": Source(
         "stages",

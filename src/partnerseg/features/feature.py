@@ -23,6 +23,7 @@ class Feature:
         days: Length of the window in days; None when the feature has no window.
         formula: Takes what may be asked of the events and returns an Ibis expression.
         rating_only: True when it is made for a factor of the rating and should not make segments.
+        counted_by: Of a rate, the feature that tells the number of its cases; empty when none does.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Feature:
     days: int | None
     formula: Callable[[Any], Any]
     rating_only: bool = False
+    counted_by: str = ""
 
 
 REGISTRY: dict[str, Feature] = {}
@@ -47,6 +49,7 @@ def feature(
     missing: str,
     days: tuple[int, ...] = (),
     rating_only: bool = False,
+    counted_by: str = "",
 ) -> Callable[[Callable], Callable]:
     """Register the decorated function as a feature, or as one feature a window.
 
@@ -60,6 +63,7 @@ def feature(
         missing: When the value is missing.
         days: Lengths of windows, in days.
         rating_only: True when it is made for a factor of the rating and should not make segments.
+        counted_by: Of a rate, the feature that tells the number of its cases; `{days}` as in the name.
     """
 
     def register(function: Callable) -> Callable:
@@ -77,7 +81,13 @@ def feature(
                 days=window,
                 formula=function if window is None else partial(function, days=window),
                 rating_only=rating_only,
+                counted_by=counted_by.format(days=window),
             )
         return function
 
     return register
+
+
+def cap(rate: Any) -> Any:
+    """A rate of at most 1: what came of the window's cases may belong to older ones."""
+    return (rate > 1).ifelse(1.0, rate)

@@ -38,5 +38,6 @@ def effective_countries(events: Any, days: int) -> Any:
     rating_only=True,
 )
 def established_countries(events: Any, days: int) -> Any:
-    """Number of countries sold to in the window, each by its n sales as n^2 / (n^2 + 9): 1 is a tenth, 3 a half."""
+    """Number of countries sold to in the window, each by its n sales as n^2 / (n^2 + 9): 1 is a tenth, 3 a half. Only
+    the share of their revenue that did not come back counts of n, so that a country without net sales adds nothing."""
     return events.sales.established("country", days)

@@ -23,7 +23,14 @@ def average_order_value(events: Any, days: int) -> Any:
     return events.sales.mean("gross", days)
 
 
-@feature("return_rate_{days}d", unit="returns a sale", direction="down", missing="no sale", days=(365,))
+@feature(
+    "return_rate_{days}d",
+    unit="returns a sale",
+    direction="down",
+    missing="no sale",
+    days=(365,),
+    counted_by="frequency_{days}d",
+)
 def return_rate(events: Any, days: int) -> Any:
     """Returns in the window, divided by its sales; above 1 when older sales came back."""
     return events.sales.total("return", days) / events.sales.total("sale", days).nullif(0)
@@ -83,3 +90,17 @@ def first_sale(events: Any) -> Any:
 def potential_reached(events: Any, days: int) -> Any:
     """Revenue in the window against the yearly revenue that the partner has declared as its potential."""
     return events.sales.total("amount", days) / events.partner("potential").nullif(0)
+
+
+@feature(
+    "joint_sales_{days}d",
+    unit="share",
+    direction="up",
+    missing="no sale, or no joint sale known of anybody",
+    days=(365,),
+    rating_only=True,
+    counted_by="frequency_{days}d",
+)
+def joint_sales(events: Any, days: int) -> Any:
+    """Share of the window's sales that were made together with another partner."""
+    return events.sales.total("joint", days) / events.sales.total("sale", days).nullif(0)

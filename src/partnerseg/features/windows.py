@@ -92,9 +92,13 @@ class _Asker:
         """Sum in the window; `before` shifts its end, and the sum is missing when the table begins later."""
         return self._ask("total", measure, days, before)
 
+    def known(self, measure: str, days: int) -> Any:
+        """Number of the window's events of which the measure is known."""
+        return self._ask("known", measure, days)
+
     def mean(self, measure: str, days: int) -> Any:
         """Mean over the window's events of which the measure is known."""
-        return self._ask("total", measure, days) / self._ask("known", measure, days).nullif(0)
+        return self._ask("total", measure, days) / self.known(measure, days).nullif(0)
 
     def days_since_last(self, measure: str) -> Any:
         """Whole days since the last event of which the measure is 1."""
@@ -117,7 +121,7 @@ class _Asker:
         return self._ask("repeated", key, days)
 
     def established(self, key: str, days: int) -> Any:
-        """Values of a key in the window, each counted by its n events as n^2 / (n^2 + 9)."""
+        """Values of a key in the window, each by its n events as n^2 / (n^2 + 9); n times the share that was kept."""
         return self._ask("established", key, days)
 
     def lifetime(self, key: str) -> Any:
@@ -157,7 +161,7 @@ class _Asker:
         return self._ask("latest", measure)
 
     def fading(self, measure: str) -> Any:
-        """Sum over the latest events, where an expired one counts half after the source's half-life, and so on."""
+        """Sum over the latest events, where one that ages counts half after the measure's half-life, and so on."""
         return self._ask("fading", measure)
 
 
@@ -277,7 +281,7 @@ def roll_levels(
     Args:
         rows: Ibis table of the source's visible events: partner (position), day (days since 1970), bin, month, seen
             (position of the first date that sees the event), measures as whole numbers, keys as hashes; for sources
-            that look at the latest events also key, moment and expires (days since 1970).
+            that look at the latest events also key, moment, expires and ages (days since 1970).
         levels: What was asked.
         source: The source.
         timeline: Dates and bins.
@@ -363,10 +367,18 @@ def _roll_keyed(rows: Any, levels: list[Level], roller: Roller, connection: Any)
     known = _fetch(counted.agg(seen=counted.seen.min(where=counted[levels[0].what] != NO_KEY)), connection)["seen"]
     known = known[~np.isnan(known)].astype(np.int64)  # from where on the key is known at all, however long ago
     kinds = {level.kind for level in levels}
+    nets = source.net if "established" in kinds else ""
+    if nets:
+        counted = rows
     if not kinds & {"new", "lifetime"}:
         reached = timeline.left(max(level.before + level.days for level in levels)) > 0
         counted = counted.filter(counted.bin >= int(np.argmax(reached)))
-    sums = {"events": counted.count(), "amount": counted[source.amount].sum().fill_null(0.0)}
+    sums = {
+        "events": counted[source.counted].sum().cast("int64"),
+        "amount": counted[source.amount].sum().fill_null(0.0),
+    }
+    if nets:
+        sums["net"] = counted[nets].sum().fill_null(0.0)
     if "lifetime" in kinds:
         sums |= {"first": counted.day.min(), "last": counted.day.max()}
     cells = _fetch(
@@ -380,6 +392,9 @@ def _roll_keyed(rows: Any, levels: list[Level], roller: Roller, connection: Any)
     unnamed = np.where(named, 0, cells["events"])
     if not named.all():
         cells = {name: values[named] for name, values in cells.items()}
+    netted = cells
+    if nets:
+        cells = {name: values[cells["events"] > 0] for name, values in cells.items()}
     partner, seen, bins = cells["partner"], cells["seen"], cells["bin"]
     group = _number_groups(partner, cells["key"])
     answers = {}
@@ -389,10 +404,10 @@ def _roll_keyed(rows: Any, levels: list[Level], roller: Roller, connection: Any)
         if level.kind == "lifetime":
             values = _roll_lifetimes(partner, group, seen, cells["first"], cells["last"], roller)
         elif level.kind in ("largest_share", "entropy"):
-            values = _roll_shares(level.kind, partner, group, start, until, cells["amount"], roller)
+            values = _roll_shares(level.kind, partner, group, start, until, (cells["amount"],), roller)
         else:
             if level.kind == "established":
-                values = _roll_shares(level.kind, partner, group, start, until, cells["events"], roller)
+                values = _roll_established(netted, window, roller)
             else:
                 values = _roll_counts(level.kind, partner, group, start, until, cells["events"], roller)
             if unnamed.any():
@@ -436,31 +451,36 @@ def _roll_shares(
     group: np.ndarray,
     seen: np.ndarray,
     until: np.ndarray,
-    amount: np.ndarray,
+    numbers: tuple[np.ndarray, ...],
     roller: Roller,
 ) -> np.ndarray:
-    """Follow the amount of every key over the dates; tell the largest share, the entropy or the established keys."""
+    """Follow the numbers of every key over the dates; tell the largest share, the entropy or the established keys.
+
+    The number is an amount; for established keys it is the events, their amount and what is left of it.
+    """
     values = np.full(roller.shape, 0.0 if kind == "established" else np.nan)
     counts = seen < until
     if not counts.any():
         return values
-    partner, seen, until, amount = partner[counts], seen[counts], until[counts], amount[counts]
+    partner, seen, until = partner[counts], seen[counts], until[counts]
     group = _number_groups(partner, group[counts])
     of_group = np.flatnonzero(np.r_[True, np.diff(group) > 0])
     partner_of_group = partner[of_group]
     of_partner = np.flatnonzero(np.r_[True, np.diff(partner_of_group) > 0])
     groups_of_partner = np.diff(np.r_[of_partner, len(of_group)])
     present = partner_of_group[of_partner]
-    amounts = np.zeros(len(of_group))
+    sums = np.zeros((len(numbers), len(of_group)))
     for date in range(len(values)):
         enters, leaves = seen == date, until == date
-        amounts += np.bincount(group[enters], amount[enters], len(amounts))
-        amounts -= np.bincount(group[leaves], amount[leaves], len(amounts))
+        for total, number in zip(sums, (number[counts] for number in numbers), strict=True):
+            total += np.bincount(group[enters], number[enters], len(total))
+            total -= np.bincount(group[leaves], number[leaves], len(total))
         if kind == "established":
-            parts = np.rint(amounts**2 / (amounts**2 + ENOUGH**2) * WHOLE)
+            n = _keep(*sums)
+            parts = np.rint(n**2 / (n**2 + ENOUGH**2) * WHOLE)
             values[date, present] = np.add.reduceat(parts, of_partner) / WHOLE
             continue
-        positive = np.maximum(amounts, 0.0)
+        positive = np.maximum(sums[0], 0.0)
         total = np.add.reduceat(positive, of_partner)
         total[total == 0] = np.nan
         if kind == "largest_share":
@@ -470,6 +490,20 @@ def _roll_shares(
             parts = np.rint(-share * np.log(np.where(share > 0, share, 1.0)) * NAT)
             values[date, present] = np.add.reduceat(parts, of_partner) / NAT
     return values
+
+
+def _roll_established(cells: dict[str, np.ndarray], window: tuple[int, int], roller: Roller) -> np.ndarray:
+    """Count the keys by their sales of which something is left; `cells` hold what came back too."""
+    left = roller.timeline.left
+    start, until = np.maximum(cells["seen"], left(window[0])[cells["bin"]]), left(window[1])[cells["bin"]]
+    group = _number_groups(cells["partner"], cells["key"])
+    numbers = cells["events"], cells["amount"], cells.get("net", cells["amount"])
+    return _roll_shares("established", cells["partner"], group, start, until, numbers, roller)
+
+
+def _keep(events: np.ndarray, gross: np.ndarray, net: np.ndarray) -> np.ndarray:
+    """Number of events times the share of their amount that was not taken back, 0 to 1."""
+    return events * np.clip(net, 0.0, np.maximum(gross, 0.0)) / np.where(gross > 0, gross, 1.0)
 
 
 def _roll_lifetimes(
@@ -551,7 +585,7 @@ def _roll_latest(rows: Any, levels: list[Level], roller: Roller, connection: Any
     source, never = roller.source, len(roller.timeline.ends)
     measures = list(dict.fromkeys(level.what for level in levels))
     cells = _fetch(
-        rows.select("partner", "key", "moment", "seen", "expires", *measures).order_by(
+        rows.select("partner", "key", "moment", "seen", "expires", "ages", *measures).order_by(
             "partner", "key", "moment", *measures
         ),
         connection,
@@ -564,7 +598,9 @@ def _roll_latest(rows: Any, levels: list[Level], roller: Roller, connection: Any
         number = cells[level.what].astype(np.float64)
         known = ~np.isnan(number)
         if level.kind == "fading":
-            values = _fade({name: cell[known] for name, cell in cells.items()}, number[known], renewed[known], roller)
+            half_life = source.measures[level.what].half_life
+            known_cells = {name: cell[known] for name, cell in cells.items()}
+            values = _fade(known_cells, number[known], renewed[known], half_life, roller)
         else:
             values = roller.between(cells["partner"][known], cells["seen"][known], until[known]).add(number[known])
         values /= source.measures[level.what].scale
@@ -572,13 +608,15 @@ def _roll_latest(rows: Any, levels: list[Level], roller: Roller, connection: Any
     return answers
 
 
-def _fade(cells: dict[str, np.ndarray], number: np.ndarray, until: np.ndarray, roller: Roller) -> np.ndarray:
-    """Sum the events that nothing has replaced; an expired one counts half after each half-life."""
+def _fade(
+    cells: dict[str, np.ndarray], number: np.ndarray, until: np.ndarray, half_life: float, roller: Roller
+) -> np.ndarray:
+    """Sum the events that nothing has replaced; one that ages counts half after each half-life."""
     values = np.empty(roller.shape)
     for date, end in enumerate(roller.timeline.ends):
         counts = (cells["seen"] <= date) & (date < until)
-        age = np.maximum(end - 1 - cells["expires"][counts], 0)
-        parts = np.rint(number[counts] * WHOLE * 0.5 ** (age / roller.source.half_life))
+        age = np.maximum(end - 1 - cells["ages"][counts], 0)
+        parts = np.rint(number[counts] * WHOLE * 0.5 ** (age / half_life))
         values[date] = np.bincount(cells["partner"][counts], parts, roller.n_partners) / WHOLE
     return values
 

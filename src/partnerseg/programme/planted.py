@@ -135,6 +135,12 @@ FACTOR_EFFECTS = {
 }
 FACTOR_MEMORY = 0.8  # correlation of a factor with itself a quarter later
 ASSESSED = ("marketing_strategy", "content_uniqueness", "teamwork", "strategic_planning", "technical_equipment")
+JOINT_SALES = 0.2  # chance that a sale is wanted together with another partner; whoever no longer sells is no help
+CONFLICTS = 0.08  # chance that a support case is a conflict
+REOPENED = 0.12  # chance that a task is opened again
+ANSWER_HOURS = 12.0  # median time to the first answer to a message
+PRODUCT_COMPLAINTS = 2.5  # log odds by which complaints are about the product more often than sales come back
+NO_SUBJECT = 0.15  # share of complaints of which it is unknown what they are about
 
 # Actions, taken in the last ten days of a quarter: cost (EUR) and relative change of next quarter's
 # orders for a partner in each stage. Four do nothing, one harms.

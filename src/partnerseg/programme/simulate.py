@@ -24,6 +24,7 @@ _UNKNOWN = np.iinfo(np.int64).min  # becomes a missing time
 _QUARTERS = 12
 _SEGMENT_NAMES = (*planted.SEGMENTS, planted.BACKGROUND)
 _BACKGROUND = len(planted.SEGMENTS)
+_TICKETS = ("support", "task", "complaint", "conflict")
 
 
 def _seconds(date: str) -> int:
@@ -136,6 +137,9 @@ def simulate_programme(n_partners: int = 2_000, random_state: int = 0, *, activi
       the partner's eight factors of the quarter before (five matter: 0.05 to 0.12 a standard deviation), the
       effect of an action taken at the end of the quarter before, and the experiment. Order values are
       lognormal; 1-10% are returned after 3-40 days, three in ten of those only in part.
+    - **Traces of factors**: who works well in teams sells together with others more often (0.6 log odds a standard
+      deviation) and is in conflict less often; whose tasks are good has fewer reopened; who communicates well
+      answers sooner (0.4 a standard deviation of log hours).
     - **Actions**: in the last ten days of each quarter an active partner gets an action with chance 0.35,
       chosen by one of two approaches with chances that depend on its stage and on whether it was quiet (at
       most one order in the quarter); the chance of the action, given that there is one, is its propensity.
@@ -559,6 +563,11 @@ def _partner_ids(partner: np.ndarray) -> pa.Array:
     return _ids("P", partner + 1, 6)
 
 
+def _partner_ids_where(partner: np.ndarray) -> pa.Array:
+    """Ids of partners; missing where the number is -1."""
+    return pc.if_else(pa.array(partner >= 0), _partner_ids(partner), pa.scalar(None, pa.large_string()))
+
+
 def _arrivals(world: _World, table: str, time: np.ndarray) -> np.ndarray:
     """When rows became known: missing for most, 1-60 days after the event for the late ones."""
     rng = world.stream(f"arrivals {table}")
@@ -566,7 +575,7 @@ def _arrivals(world: _World, table: str, time: np.ndarray) -> np.ndarray:
     return np.where(late, time + rng.integers(DAY, 60 * DAY, len(time)), _UNKNOWN)
 
 
-def _shift(chance: np.ndarray, log_odds: np.ndarray) -> np.ndarray:
+def _shift(chance: np.ndarray | float, log_odds: np.ndarray | float) -> np.ndarray:
     """Move chances by log odds."""
     odds = chance / (1 - chance) * np.exp(log_odds)
     return odds / (1 + odds)
@@ -642,6 +651,7 @@ def _sales(world: _World, orders: np.ndarray) -> pd.DataFrame:
     part = np.where(rng.random(len(back)) < 0.3, rng.uniform(0.2, 0.9, len(back)), 1.0)
     back, back_at, part = back[back_at < _END], back_at[back_at < _END], part[back_at < _END]
 
+    joint = _joint_partners(world, partner, quarter, time)
     source = np.concatenate([np.arange(m), back])
     time = np.concatenate([time, back_at])
     order = np.argsort(time, kind="stable")
@@ -661,9 +671,19 @@ def _sales(world: _World, orders: np.ndarray) -> pd.DataFrame:
         product=_pick(planted.PRODUCTS, product[source]),
         channel=_pick(planted.SALE_CHANNELS, channel[source]),
         discount=discount[source],
+        joint_partner_id=_partner_ids_where(joint[source]),
         is_return=is_return,
         arrived_at=_arrivals(world, "sales", time),
     )
+
+
+def _joint_partners(world: _World, partner: np.ndarray, quarter: np.ndarray, time: np.ndarray) -> np.ndarray:
+    """Number of the partner that sold along, -1 for a sale alone: those who work well in teams find one more often."""
+    rng = world.stream("joint sales")
+    wanted = rng.random(len(partner)) < _shift(planted.JOINT_SALES, 0.6 * world.factor("teamwork")[partner, quarter])
+    other = rng.integers(0, world.n, len(partner), dtype=np.int32)
+    sells = (world.onboarded_at[other] <= time) & (time < world.exited_at[other]) & (other != partner)
+    return np.where(wanted & sells, other, -1)
 
 
 def _touches(world: _World) -> pd.DataFrame:
@@ -680,6 +700,7 @@ def _touches(world: _World) -> pd.DataFrame:
     cost = np.asarray(planted.CONTACT_COST)[channel]
     first = np.where(channel == phone, code["called"], code["sent"]).astype(np.int8)
     rows = [(np.arange(m), time, first, cost)]
+    replied_at = np.full(m, _NEVER)
 
     written = (channel == email) | (channel == social)
     invited = (channel == webinar) | (channel == event)
@@ -702,6 +723,8 @@ def _touches(world: _World) -> pd.DataFrame:
         fine = later < np.minimum(world.exited_at[partner[which]], _END)
         which, later = which[fine], later[fine]
         rows.append((which, later, np.full(len(which), code[action], dtype=np.int8), np.zeros(len(which))))
+        if action == "replied":
+            replied_at[which] = later
 
     source = np.concatenate([row[0] for row in rows])
     visitor, _, visit_at = world.events(rng, world.level("visits"), world.joined_at, world.exited_at)
@@ -713,6 +736,8 @@ def _touches(world: _World) -> pd.DataFrame:
         [*(row[2] for row in rows), np.full(len(visitor), code["visited"]), np.full(len(off), code["unsubscribed"])]
     )
     cost = np.concatenate([*(row[3] for row in rows), np.zeros(none)])
+    answered_at = np.full(len(time), _UNKNOWN)
+    answered_at[:m] = _answers(world, time[:m], np.where(first == code["sent"], replied_at, _NEVER), eager)
     through = np.concatenate([channel[source], np.full(len(visitor), portal), np.full(len(off), email)])
     about = np.concatenate([topic[source], np.full(none, len(planted.TOPICS))])
     campaigns = [f"{year}-Q{number}" for year, number in _quarter_names()] + [""]
@@ -728,9 +753,18 @@ def _touches(world: _World) -> pd.DataFrame:
         action=_pick(actions, action_code[order]),
         campaign=_pick(campaigns, wave[order]),
         topic=_pick([*planted.TOPICS, ""], about[order]),
+        answered_at=answered_at[order],
         cost=cost[order],
         arrived_at=_arrivals(world, "touches", time[order]),
     )
+
+
+def _answers(world: _World, sent_at: np.ndarray, replied_at: np.ndarray, eager: np.ndarray) -> np.ndarray:
+    """When the first answer to a message came: soon from the eager, never after the reply that is on record."""
+    rng = world.stream("answers")
+    hours = planted.ANSWER_HOURS * np.exp(rng.normal(0, 0.8, len(sent_at)) - 0.4 * eager)
+    first = sent_at + np.maximum(hours * 3600, 60).astype(np.int64)
+    return np.where(replied_at < _END, np.minimum(first, replied_at), _UNKNOWN)
 
 
 def _quarter_names() -> list[tuple[int, int]]:
@@ -780,19 +814,49 @@ def _tickets(world: _World) -> pd.DataFrame:
     feeling = world.level("satisfaction")[partner, quarter] + world.mood[partner] + rng.normal(0, 0.8, m)
     answered = rng.random(m) < 1 / (1 + np.exp(-0.8 * feeling))
     csat = np.clip(np.round(3.7 + 0.6 * feeling + 0.2 * care), 1, 5)
+    kind = _draw(rng, (0.6, 0.32, 0.08), m)
     return _frame(
         "tickets",
         ticket_id=_ids("K", np.arange(m) + 1, 7),
         partner_id=_partner_ids(partner),
         opened_at=time,
         resolved_at=np.where(done, resolved_at, _UNKNOWN),
-        kind=_pick(["support", "task", "complaint"], _draw(rng, (0.6, 0.32, 0.08), m)),
+        reopened_at=_reopenings(world, resolved_at, kind, care),
+        kind=_pick(_TICKETS, _conflicts(world, partner, quarter, kind)),
         severity=_pick(["low", "normal", "high", "critical"], severity),
         on_time=pa.array(on_time, mask=~done),
         quality=np.where(done, np.round(quality, 1), np.nan),
         csat=np.where(done & answered, csat, np.nan),
+        about=_complaint_subjects(world, "tickets", partner, quarter, kind == _TICKETS.index("complaint")),
         arrived_at=_arrivals(world, "tickets", time),
     )
+
+
+def _reopenings(world: _World, resolved_at: np.ndarray, kind: np.ndarray, care: np.ndarray) -> np.ndarray:
+    """When a task was opened again, within the month after it was done: more often where the work is poor."""
+    rng = world.stream("reopenings")
+    again = (kind == _TICKETS.index("task")) & (rng.random(len(kind)) < _shift(planted.REOPENED, -0.6 * care))
+    at = resolved_at + rng.integers(3600, 30 * DAY, len(kind))
+    return np.where(again & (at < _END), at, _UNKNOWN)
+
+
+def _conflicts(world: _World, partner: np.ndarray, quarter: np.ndarray, kind: np.ndarray) -> np.ndarray:
+    """Kinds of tickets where some support cases are conflicts: more often of those who work badly in teams."""
+    rng = world.stream("conflicts")
+    clash = rng.random(len(kind)) < _shift(planted.CONFLICTS, -0.6 * world.factor("teamwork")[partner, quarter])
+    return np.where(clash & (kind == _TICKETS.index("support")), _TICKETS.index("conflict"), kind).astype(np.int8)
+
+
+def _complaint_subjects(
+    world: _World, table: str, partner: np.ndarray, quarter: np.ndarray, complains: np.ndarray
+) -> pa.Array:
+    """What complaints are about: the more of a partner's sales come back, the more often the product."""
+    rng = world.stream(f"complaints {table}")
+    returned = world.level("returned")[partner, quarter]
+    product = rng.random(len(partner)) < _shift(returned, planted.PRODUCT_COMPLAINTS)
+    others = 1 + _draw(rng, (0.4, 0.4, 0.2), len(partner))
+    known = complains & (rng.random(len(partner)) >= planted.NO_SUBJECT)
+    return _pick(["product", "delivery", "service", "other"], np.where(product, 0, others), known)
 
 
 def _feedback(world: _World) -> pd.DataFrame:
@@ -820,10 +884,10 @@ def _feedback(world: _World) -> pd.DataFrame:
             score = np.clip(np.round(3.7 + 0.9 * feeling), 1, 5)
         willing = 1 / (1 + np.exp(-0.5 - feeling)) if kind != "complaint" else 1 / (1 + np.exp(0.5 + feeling))
         kept = rng.random(len(time)) < willing
-        parts.append((partner[kept], time[kept], np.full(kept.sum(), number), score[kept]))
-    partner, time, which, score = (np.concatenate(values) for values in zip(*parts, strict=True))
+        parts.append((partner[kept], quarter[kept], time[kept], np.full(kept.sum(), number), score[kept]))
+    partner, quarter, time, which, score = (np.concatenate(values) for values in zip(*parts, strict=True))
     order = np.argsort(time, kind="stable")
-    partner, time, which, score = partner[order], time[order], which[order], score[order]
+    partner, quarter, time, which, score = partner[order], quarter[order], time[order], which[order], score[order]
     texts = [*planted.SUGGESTIONS, *planted.COMPLAINTS, ""]
     said = rng.integers(0, len(planted.SUGGESTIONS), len(order))
     said = np.select([which == 4, which == 5], [said, said + len(planted.SUGGESTIONS)], len(texts) - 1)
@@ -836,6 +900,7 @@ def _feedback(world: _World) -> pd.DataFrame:
         given_by=_pick([by for _, by, _ in asked], which),
         score=score,
         text=_pick(texts, said),
+        about=_complaint_subjects(world, "feedback", partner, quarter, which == len(asked) - 1),
         arrived_at=_arrivals(world, "feedback", time),
     )
 
@@ -1081,6 +1146,8 @@ def _missing() -> pd.DataFrame:
     rows += [
         ("partners", "company_size", "not at random", "micro, on top of the region's thin files", 0.12),
         ("partners", "declared_potential", "not at random", "potential below the median, on top of thin files", 0.55),
+        ("tickets", "about", "at random", "complaints", planted.NO_SUBJECT),
+        ("feedback", "about", "at random", "complaints", planted.NO_SUBJECT),
         ("preferences", "", "at random", "partners without a row", 1 - planted.PREFERENCES_SHARE),
     ]
     return pd.DataFrame(rows, columns=["table", "column", "mechanism", "given", "share"])

@@ -70,8 +70,9 @@ def _known(name: str, kind: Kind = "text", **rules) -> Column:
 _PARTNER = Column("partner_id")
 _ARRIVED = _optional("arrived_at", "time", note="when we learned of the row; the event's own time if missing")
 _CURRENCY = Column("currency", note="ISO 4217 code")
+_ABOUT = _optional("about", choices=("product", "delivery", "service", "other"), note="what a complaint is about")
 _RESERVED = ("all",)  # stands for the whole programme
-ASSESSORS = ("system", "audit", "manager", "self")
+ASSESSORS = {"system": 1.0, "audit": 0.9, "manager": 0.7, "self": 0.4}  # how much the evidence of each counts, 0 to 1
 
 _ALL = (
     Table(
@@ -106,6 +107,7 @@ _ALL = (
             _optional("product"),
             _optional("channel"),
             _optional("discount", "number", lower=0, upper=1, note="share of the list price"),
+            _optional("joint_partner_id", note="the partner that sold along; missing: sold alone"),
             Column("is_return", "flag"),
             _ARRIVED,
         ),
@@ -136,6 +138,7 @@ _ALL = (
             ),
             _optional("campaign"),
             _optional("topic"),
+            _optional("answered_at", "time", note="when the answer to a message came; missing while there is none"),
             _optional("cost", "number", lower=0, note="programme currency"),
             _ARRIVED,
         ),
@@ -160,17 +163,19 @@ _ALL = (
     ),
     Table(
         "tickets",
-        "a support case, task or complaint",
+        "a support case, task, complaint or conflict",
         (
             Column("ticket_id"),
             _PARTNER,
             Column("opened_at", "time"),
             _optional("resolved_at", "time", note="missing while open"),
-            Column("kind", choices=("support", "task", "complaint")),
+            _optional("reopened_at", "time", note="when the work was found wanting; missing: never"),
+            Column("kind", choices=("support", "task", "complaint", "conflict")),
             _optional("severity", choices=("low", "normal", "high", "critical")),
             _optional("on_time", "flag"),
             _optional("quality", "number", lower=0, upper=100),
             _optional("csat", "number", lower=1, upper=5),
+            _ABOUT,
             _ARRIVED,
         ),
         ("ticket_id",),
@@ -194,6 +199,7 @@ _ALL = (
                 note="nps 0-10; csat and review 1-5",
             ),
             _optional("text"),
+            _ABOUT,
             _ARRIVED,
         ),
         ("feedback_id",),
@@ -220,7 +226,7 @@ _ALL = (
             Column("assessed_at", "time"),
             Column("factor"),
             Column("score", "number", lower=0, upper=100),
-            Column("assessor", choices=ASSESSORS),
+            Column("assessor", choices=tuple(ASSESSORS)),
             _ARRIVED,
         ),
         ("partner_id", "factor", "assessor", "assessed_at"),

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from partnerseg.rating.tiers import assign_tiers, find_thresholds
+from partnerseg.rating.tiers import find_thresholds, follow_tiers
 
 YEAR = 365
 NOT_RATED = "not rated"
@@ -46,6 +46,7 @@ def tier_economics(
             between 0 and 1, `period_days` is under 1, or `tiers` is no ordered category.
 
     Examples:
+        >>> from partnerseg.rating.tiers import assign_tiers
         >>> tiers = assign_tiers(pd.Series([90.0, 40.0, 30.0]), tiers={"gold": 0.3, "bronze": 0.7}).tier
         >>> rows = [{"tier": "gold", "privilege": "manager", "cost": 50.0}]
         >>> table = tier_economics(tiers, pd.Series([1000.0, 200, 100]), privileges=rows)
@@ -100,11 +101,11 @@ def sum_privileges(privileges: Iterable[Any], tiers: Iterable[str]) -> dict[str,
             if name not in row:
                 raise ValueError(f"{key}.{name}: must be there; state it in params/programme.yaml")
         if row["tier"] not in costs:
-            raise ValueError(f"{key}.tier == {row['tier']!r}; possible values are: {', '.join(costs)}")
-        cost = float(row["cost"])
+            raise ValueError(f"{key}.tier == {str(row['tier'])!r}; possible values are: {', '.join(costs)}")
+        cost = pd.to_numeric(row["cost"], errors="coerce")
         if not (np.isfinite(cost) and cost >= 0):
-            raise ValueError(f"{key}.cost == {row['cost']}, must be >= 0")
-        costs[row["tier"]] += cost
+            raise ValueError(f"{key}.cost == {row['cost']}, must be a number >= 0: money a partner and year")
+        costs[row["tier"]] += float(cost)
     return costs
 
 
@@ -155,25 +156,29 @@ def what_if_thresholds(
     privileges: Iterable[Any] = (),
     margin: float = 0.2,
     period_days: int = YEAR,
+    **rule: Any,
 ) -> WhatIf:
     """Tell what moving thresholds, or shares, would do to counts, cost and net.
 
-    Both sides are tiers without hysteresis, so that only the thresholds differ. Revenue stays what it is: what partners
-    would do in another tier is for an experiment to tell.
+    Both sides follow the same rule through all dates given, and the last date is told: had the thresholds been others
+    all along. So with no change both sides are the tiers that `follow_tiers` gives. Revenue stays what it is: what
+    partners would do in another tier is for an experiment to tell.
 
     Args:
-        score: Scores 0-100, index partner_id; missing means not rated.
+        score: Scores 0-100, index (as_of, partner_id), or partner_id for one date, which leaves the rule nothing to go
+            on from; missing means not rated.
         thresholds: Thresholds now, best first.
-        revenue: Revenue of each partner in the time looked at; missing or absent means unknown.
+        revenue: Revenue of each partner in the time looked at, by partner_id; missing or absent means unknown.
         changes: Points by which thresholds move, by tier; the last tier's cannot.
-        shares: Shares of rated partners for new thresholds, best tier first, instead of `changes`.
+        shares: Shares of partners rated at the last date for new thresholds, best tier first, instead of `changes`.
         privileges: As for `tier_economics`.
         margin: As for `tier_economics`.
         period_days: As for `tier_economics`.
+        **rule: `hysteresis, grace_days, min_tenure_days, joined_at`, as for `follow_tiers`.
 
     Raises:
-        ValueError: Neither or both of `changes` and `shares` are given, or they name other tiers, or thresholds end up
-            in another order; or as `tier_economics`.
+        ValueError: `score` is empty, neither or both of `changes` and `shares` are given, they name other tiers, a
+            change is no finite number, or thresholds end up in another order; or as `tier_economics` or `follow_tiers`.
 
     Examples:
         >>> thresholds = pd.Series({"gold": 80.0, "bronze": 0.0})
@@ -182,24 +187,29 @@ def what_if_thresholds(
         >>> result.moves["change"].to_dict()
         {'b': 'promoted'}
     """
-    moved = _move_thresholds(score, thresholds, changes, shares)
+    if not len(score):
+        raise ValueError("score is empty, must hold the score of at least one partner")
+    if score.index.nlevels == 1:
+        score = pd.concat({"1970-01-01": score}, names=["as_of"])
+    now = score.xs(max(score.index.get_level_values(0)), level=0)
+    moved = _move_thresholds(now, thresholds, changes, shares)
     options: dict[str, Any] = {"margin": margin, "period_days": period_days, "privileges": list(privileges)}
     parts, tiers = {}, {}
     for when, used in (("before", thresholds), ("after", moved)):
-        tiers[when] = assign_tiers(score, thresholds=used).tier
+        tiers[when] = follow_tiers(score, thresholds=used, **rule)["tier"].tail(len(now)).droplevel(0)
         table = tier_economics(tiers[when], revenue, **options).drop(index=NOT_RATED)
         parts[when] = table[["partners", "cost", "net"]].assign(threshold=used)
     columns = [f"{name}_{when}" for name in ("threshold", "partners", "cost", "net") for when in ("before", "after")]
     whole = pd.concat([part.add_suffix(f"_{when}") for when, part in parts.items()], axis=1)[columns]
     before, after = tiers["before"], tiers["after"]
-    changed = score.index[(before.cat.codes != after.cat.codes).to_numpy()]
-    up = (after.cat.codes > before.cat.codes)[changed]
+    steps = after.cat.codes - before.cat.codes
+    changed = steps.index[steps != 0]
     moves = pd.DataFrame(
         {
-            "change": np.where(up, "promoted", "demoted").astype(object),
+            "change": np.where(steps[changed] > 0, "promoted", "demoted").astype(object),
             "tier_before": before[changed],
             "tier_after": after[changed],
-            "score": score[changed],
+            "score": now[changed],
             "revenue": revenue.reindex(changed),
         },
         index=changed,
@@ -220,7 +230,9 @@ def _move_thresholds(
     moved = thresholds.copy()
     for tier, points in (changes or {}).items():
         if tier not in names[:-1]:
-            raise ValueError(f"changes names {tier!r}; possible values are: {', '.join(names[:-1])}")
+            raise ValueError(f"changes names {str(tier)!r}; possible values are: {', '.join(names[:-1])}")
+        if not np.isfinite(points):
+            raise ValueError(f"changes[{str(tier)!r}] == {points}, must be a finite number of points; 0 leaves it")
         moved[tier] += points
     if (moved.diff() > 0).any():
         raise ValueError(f"changes give the thresholds {moved.to_dict()}, must fall from the best tier to the last")

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-# Rates that are a number of cases out of a number that is a feature too.
-COUNTS = {"return_rate_365d": "frequency_365d", "repeat_rate_365d": "customers_365d"}
-ASSESSED = "assessed_"
+from partnerseg.features.assessments import PREFIX
+
 # Fewer rates, or pairs of assessments of the same partner and factor, tell nothing.
 MIN_KNOWN = 30
 BIN_DAYS = 30
@@ -57,7 +56,7 @@ def estimate_errors(
     assessments: pd.DataFrame | None = None,
     *,
     as_of: Any = None,
-    counts: Mapping[str, str] = COUNTS,
+    counts: Mapping[str, str] | None = None,
 ) -> Errors:
     """Estimate how uncertain features are, from the data alone.
 
@@ -65,14 +64,16 @@ def estimate_errors(
     among partners (Kleinman 1973). Assessed factors (`assessed_<factor>`) are assessed again, by others and later:
     what two assessments of a partner share, by the time between them, tells what is lasting, how fast that drifts,
     and so how large the noise of each assessor is (`fit_assessments`); what is expected on the day is the best
-    linear prediction from the latest score of each assessor. Other features get no error.
+    linear prediction from the latest score of each assessor. Other features get no error: what was counted or added up
+    is what it is, and not a sample of something else.
 
     Args:
         features: One row a partner, index partner_id, one date; unknown is missing.
         assessments: The table `assessments`: partner_id, assessed_at, factor, score (0-100), assessor, and
             arrived_at where there is one. None: no errors for assessed factors.
         as_of: Day `YYYY-MM-DD` of the features, needed with `assessments`; what is known later is not used.
-        counts: For each rate the feature that counts its cases.
+        counts: For each rate the feature that counts its cases, as from `features.catalogue.list_counts`; None: of no
+            rate the cases are known, so that none gets an error.
 
     Returns:
         `Errors`, with a column for each feature about which something could be estimated.
@@ -88,22 +89,23 @@ def estimate_errors(
         >>> rng = np.random.default_rng(0)
         >>> n = rng.integers(1, 40, 500)
         >>> rate = rng.binomial(n, rng.beta(4, 4, 500)) / n
-        >>> errors = estimate_errors(pd.DataFrame({"repeat_rate_365d": rate, "customers_365d": n}))
+        >>> errors = estimate_errors(pd.DataFrame({"repeat_rate_365d": rate, "customers_365d": n}),
+        ...                          counts={"repeat_rate_365d": "customers_365d"})
         >>> bool(errors.standard_error["repeat_rate_365d"][n == 1].mean() > 0.15)
         True
     """
     expected: dict[str, pd.Series] = {}
     error: dict[str, pd.Series] = {}
-    for rate, count in counts.items():
+    for rate, count in (counts or {}).items():
         if rate in features.columns and count in features.columns:
             found = _estimate_rate(features[rate], features[count])
             if found is not None:
                 expected[rate], error[rate] = found
     if assessments is not None:
         known = _read_assessments(assessments, as_of)
-        for factor, rows in known.groupby("factor", sort=True):
-            name = f"{ASSESSED}{factor}"
-            model = fit_assessments(rows) if name in features.columns else None
+        for name in sorted(column for column in features.columns if str(column).startswith(PREFIX)):
+            rows = _take_factor(known, name.removeprefix(PREFIX))
+            model = fit_assessments(rows)
             if model is not None:
                 expected[name], error[name] = _predict(rows, model, features[name])
     return Errors(pd.DataFrame(expected, index=features.index), pd.DataFrame(error, index=features.index))
@@ -203,6 +205,12 @@ def _read_assessments(assessments: pd.DataFrame, as_of: Any) -> pd.DataFrame:
     known &= assessments["score"].notna() & assessments["partner_id"].notna()
     rows = assessments.assign(day=day).loc[known, ["partner_id", "day", "factor", "score", "assessor"]]
     return rows.assign(score=rows["score"].astype(float))
+
+
+def _take_factor(known: pd.DataFrame, factor: str) -> pd.DataFrame:
+    """Assessments of a factor; what an assessor said of its steps (`<factor>.<step>`) on one day is one, their mean."""
+    rows = known[(known["factor"] == factor) | known["factor"].str.startswith(f"{factor}.")]
+    return rows.groupby(["partner_id", "day", "assessor"], sort=False, as_index=False).agg({"score": "mean"})
 
 
 def _naive(times: pd.Series) -> pd.Series:

@@ -3,12 +3,15 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-EVIDENCE = {"system": 1.0, "audit": 0.9, "manager": 0.7, "self": 0.4}
+from partnerseg.programme.tables import ASSESSORS
+from partnerseg.rating.judgments import read_by_name, read_number
+
 DIRECTIONS = ("up", "down", "target")
 
 
@@ -24,7 +27,7 @@ class Factor:
         bounds: For each feature `(worst, best)` in its unit, or `()` to take them from the data; with direction
             `target` `(low, target, high)`: 100 points at the target, 0 at low and high and beyond.
         weight: Stated weight, at least 0; only the ratio to the other weights counts.
-        grade: Kind of evidence: `system`, `audit`, `manager` or `self`.
+        grade: Kind of evidence, a key of `programme.tables.ASSESSORS`: `system`, `audit`, `manager` or `self`.
         unit: Unit of each feature, for reading only.
         window: Days that the features look back, 0 for those that do not; for reading only.
         normalization: How values become points, a key of `scaling.NORMALIZATIONS`.
@@ -42,7 +45,7 @@ class Factor:
     normalization: str = "auto"
 
 
-def read_factors(rows: Iterable[Any], *, evidence: Mapping[str, float] = EVIDENCE) -> tuple[Factor, ...]:
+def read_factors(rows: Iterable[Any], *, evidence: Mapping[str, float] = ASSESSORS) -> tuple[Factor, ...]:
     """Check the rows of a factor table.
 
     Args:
@@ -55,46 +58,95 @@ def read_factors(rows: Iterable[Any], *, evidence: Mapping[str, float] = EVIDENC
         One `Factor` a row, in the same order.
 
     Raises:
-        ValueError: A row has an unknown key or grade, lists of unequal length, bounds against its
-            direction, a negative weight or window, or a factor that stood there before; or all weights are zero.
+        ValueError: A row has an unknown key or grade, text where a list is wanted, lists of unequal length, bounds
+            against its direction, a weight or window that is no number or negative, or a factor that stood there
+            before; all weights are zero; or evidence is no number or negative, or of all factors zero.
 
     Examples:
         >>> read_factors([{"factor": "quality", "features": ["return_rate"], "direction": ["down"]}])[0].direction
         ('down',)
     """
-    factors = [_read_factor(row, f"rating.factors[{place}]", evidence) for place, row in enumerate(rows)]
+    counts = read_evidence(evidence)
+    factors = [
+        _read_factor(row, f"rating.factors[{place}]", counts)
+        for place, row in enumerate(read_rows("rating.factors", rows, "{factor, features}"))
+    ]
     names = [factor.factor for factor in factors]
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"rating.factors: factor {name!r} stands there twice; give each factor one row")
     if not sum(factor.weight for factor in factors) > 0:
         raise ValueError("rating.factors: no factor has a weight above 0; state one in params/programme.yaml")
+    if not sum(factor.weight * counts[factor.grade] for factor in factors) > 0:
+        grades = ", ".join(dict.fromkeys(factor.grade for factor in factors))
+        raise ValueError(f"rating.evidence: of all grades used ({grades}) none counts; let one be above 0")
     return tuple(factors)
 
 
+def read_evidence(evidence: Any) -> dict[str, float]:
+    """Check how much each grade of evidence counts.
+
+    Raises:
+        ValueError: It is no mapping, or holds something that is no number of at least 0.
+
+    Examples:
+        >>> read_evidence({"system": 1})
+        {'system': 1.0}
+    """
+    given = read_by_name("rating.evidence", evidence)
+    return {str(grade): read_number(f"rating.evidence.{grade}", count, 0) for grade, count in given.items()}
+
+
+def read_rows(key: str, rows: Any, form: str) -> list[dict[str, Any]]:
+    """Read a list of mappings, of parameters or of dictionaries.
+
+    Args:
+        key: Where it stands, for messages.
+        rows: The list; None is an empty one.
+        form: What a row holds, for messages.
+
+    Raises:
+        ValueError: It is no list, or a row no mapping.
+
+    Examples:
+        >>> read_rows("rating.factors", [{"factor": "quality"}], "{factor, features}")
+        [{'factor': 'quality'}]
+    """
+    if isinstance(rows, str | Mapping) or not (rows is None or isinstance(rows, Iterable)):
+        raise ValueError(f"{key} is a {type(rows).__name__}, must be a list of rows {form}")
+    found = []
+    for place, row in enumerate(() if rows is None else rows):
+        if not (isinstance(row, Mapping) or hasattr(row, "to_dict")):
+            raise ValueError(f"{key}[{place}] == {row!r}, must be a row {form}")
+        found.append(row.to_dict() if hasattr(row, "to_dict") else dict(row))
+    return found
+
+
 def _read_factor(row: Any, key: str, evidence: Mapping[str, float]) -> Factor:
-    row = row.to_dict() if hasattr(row, "to_dict") else dict(row)
     known = [field.name for field in fields(Factor)]
     for name in row:
         if name not in known:
             raise ValueError(f"{key}.{name}: no such key; possible keys are: {', '.join(known)}")
-    for name in ("factor", "features"):
-        if not row.get(name):
+    if "factor" in row:
+        key = f"{key} ({row['factor']})"
+    lists = {name: _read_list(f"{key}.{name}", row.get(name)) for name in ("features", "direction", "bounds", "unit")}
+    for name, found in (("factor", row.get("factor")), ("features", lists["features"])):
+        if not found:
             raise ValueError(f"{key}.{name}: must not be empty; name it in params/programme.yaml")
-    count = len(row["features"])
+    count = len(lists["features"])
     factor = Factor(
         factor=str(row["factor"]),
-        features=tuple(str(feature) for feature in row["features"]),
+        features=tuple(str(feature) for feature in lists["features"]),
         pillar=str(row.get("pillar", "")),
-        direction=tuple(row.get("direction") or ("up",) * count),
-        bounds=tuple(tuple(float(bound) for bound in pair) for pair in (row.get("bounds") or ((),) * count)),
-        weight=float(row.get("weight", 1.0)),
+        direction=tuple(lists["direction"] or ["up"] * count),
+        bounds=tuple(_read_bounds(f"{key}.bounds[{place}]", pair) for place, pair in enumerate(lists["bounds"]))
+        or ((),) * count,
+        weight=read_number(f"{key}.weight", row.get("weight", 1.0), 0),
         grade=str(row.get("grade", "system")),
-        unit=tuple(str(unit) for unit in (row.get("unit") or ("",) * count)),
-        window=int(row.get("window") or 0),
+        unit=tuple(str(unit) for unit in lists["unit"] or [""] * count),
+        window=int(read_number(f"{key}.window", row.get("window") or 0, 0)),
         normalization=str(row.get("normalization") or "auto"),
     )
-    key = f"{key} ({factor.factor})"
     if not count == len(factor.direction) == len(factor.bounds) == len(factor.unit):
         raise ValueError(
             f"{key}: {count} features, {len(factor.direction)} directions, {len(factor.bounds)} bounds, "
@@ -102,15 +154,27 @@ def _read_factor(row: Any, key: str, evidence: Mapping[str, float]) -> Factor:
         )
     if len(set(factor.features)) < count:
         raise ValueError(f"{key}.features: a feature stands there twice; name each feature once")
-    if not (np.isfinite(factor.weight) and factor.weight >= 0):
-        raise ValueError(f"{key}.weight == {factor.weight}, must be >= 0")
-    if not factor.window >= 0:
-        raise ValueError(f"{key}.window == {factor.window}, must be days >= 0, 0 for none")
     if factor.grade not in evidence:
         raise ValueError(f"{key}.grade == {factor.grade!r}; possible values are: {', '.join(evidence)}")
     for feature, direction, bounds in zip(factor.features, factor.direction, factor.bounds, strict=True):
         _check_bounds(key, feature, direction, bounds)
     return factor
+
+
+def _read_list(key: str, value: Any) -> list[Any]:
+    """Return a list's items; None is an empty one."""
+    if isinstance(value, str | Mapping) or not (value is None or isinstance(value, Iterable)):
+        raise ValueError(f"{key} == {value!r}, must be a list with one for each feature, as [{value}]")
+    return [] if value is None else list(value)
+
+
+def _read_bounds(key: str, pair: Any) -> tuple[float, ...]:
+    if isinstance(pair, str | Mapping) or not isinstance(pair, Iterable):
+        raise ValueError(f"{key} == {pair!r}, must be [] or [worst, best]: bounds hold one such list for each feature")
+    bounds = list(pair)
+    if not all(isinstance(bound, Real) for bound in bounds):
+        raise ValueError(f"{key} == {bounds}, must hold numbers")
+    return tuple(float(bound) for bound in bounds)
 
 
 def _check_bounds(key: str, feature: str, direction: str, bounds: tuple[float, ...]) -> None:
@@ -143,12 +207,17 @@ def read_numbers(features: pd.DataFrame, columns: Iterable[str]) -> dict[str, np
         A contiguous float64 array for each column.
 
     Raises:
-        ValueError: A column is absent, holds text or an infinite number, or a row label stands there twice.
+        ValueError: `features` is no table, a column is absent, holds text or an infinite number, or a row label stands
+            there twice.
 
     Examples:
         >>> read_numbers(pd.DataFrame({"sales": [1, None]}), ["sales"])["sales"].tolist()
         [1.0, nan]
     """
+    if not isinstance(features, pd.DataFrame):
+        raise ValueError(f"features is a {type(features).__name__}, must be a table (DataFrame) with one row a partner")
+    if not features.shape[1]:
+        raise ValueError("features has no column; must be a table with the features that rating.factors names")
     if not features.index.is_unique:
         label = features.index[features.index.duplicated()][0]
         raise ValueError(f"features: partner {label!r} has more than one row; must be one row a partner and date")

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
 
-MIN_PARTNERS = 30
+from partnerseg.rating.economics import YEAR
+from partnerseg.rating.samples import MIN_PARTNERS, measure_error, normal_scores
+
 MIN_SIGNAL = 4.0  # standard errors by which score and outcome must go together, within groups
-YEAR = 365.25  # days
 COLUMNS = ("region", "company_size", "language")
 
 
@@ -130,7 +130,7 @@ class _Sides:
         compared = compared[known]
         self.score = compared["score"].to_numpy()
         self.has_outcome = "outcome" in compared.columns
-        self.outcome = _normal_scores(compared["outcome"]) if self.has_outcome else np.zeros(len(compared))
+        self.outcome = normal_scores(compared["outcome"]).to_numpy() if self.has_outcome else np.zeros(len(compared))
         index = compared.index
         ids = index.get_level_values("partner_id" if "partner_id" in index.names else -1)
         self.partner = pd.factorize(ids)[0]
@@ -151,15 +151,10 @@ class _Sides:
             return [(0.0, np.zeros(rows))]
         s, y = _center(self.score, self.code), _center(self.outcome, self.code)
         cov, var_s, var_y = (s * y).mean(), (s * s).mean(), (y * y).mean()
-        if not cov > MIN_SIGNAL * self._error(s * y - cov):
+        if not cov > MIN_SIGNAL * measure_error(s * y - cov, self.partner):
             return []
         direct, reverse = cov / var_y, var_s / cov
         return [(direct, y * (s - direct * y) / var_y), (reverse, s * (s - reverse * y) / cov)]
-
-    def _error(self, influence: np.ndarray) -> float:
-        """Standard error of a mean of influences, summed by partner."""
-        total = np.bincount(self.partner, influence)
-        return float(np.sqrt((total**2).sum() * len(total) / max(len(total) - 1, 1)) / len(influence))
 
     def compare(self, tolerance: float, level: float, family: int) -> list[dict[str, object]]:
         from scipy.stats import t
@@ -187,7 +182,7 @@ class _Sides:
             left = self.score - slope * self.outcome
             means = left[inside].mean(), left[~inside].mean()
             part = np.where(inside, (left - means[0]) / inside.mean(), (means[1] - left) / (~inside).mean())
-            error = self._error(part - gap * influence)
+            error = measure_error(part - gap * influence, self.partner)
             found.append(means[0] - means[1])
             lower.append(found[-1] - wide * error)
             upper.append(found[-1] + wide * error)
@@ -222,6 +217,10 @@ class _Sides:
 
 def _check(score: pd.Series, groups: pd.DataFrame, outcome: pd.Series | None, tolerance: float, level: float) -> None:
     for name, table in {"score": score, "groups": groups, "outcome": outcome}.items():
+        if table is not None and not isinstance(table, pd.Series | pd.DataFrame):
+            raise ValueError(
+                f"{name} is {type(table).__name__}, must be a Series by partner_id: pd.Series(..., index=ids)"
+            )
         if table is not None and not table.index.is_unique:
             raise ValueError(f"{name}: a partner has more than one row; must be one row a partner and date")
     for name in groups.columns:
@@ -235,13 +234,3 @@ def _check(score: pd.Series, groups: pd.DataFrame, outcome: pd.Series | None, to
 
 def _center(values: np.ndarray, code: np.ndarray) -> np.ndarray:
     return values - (np.bincount(code, values) / np.bincount(code))[code]
-
-
-def _normal_scores(outcome: pd.Series) -> np.ndarray:
-    """Normal quantiles of the ranks, ties sharing theirs, on each date by itself."""
-    if isinstance(outcome.index, pd.MultiIndex):
-        dates = outcome.groupby(level=0)
-        share = (dates.rank() - 0.5) / dates.transform("size")
-    else:
-        share = (outcome.rank() - 0.5) / len(outcome)
-    return np.asarray(ndtri(share.to_numpy()))

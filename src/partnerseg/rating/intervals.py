@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
+from numbers import Integral, Real
 from threading import Lock
 from typing import Any
 
@@ -63,6 +64,7 @@ def draw_rank_interval(
     *,
     noise: np.ndarray | Sequence[np.ndarray] | None = None,
     expected: np.ndarray | Sequence[np.ndarray] | None = None,
+    evidence: np.ndarray | None = None,
     concentration: float = CONCENTRATION,
     draws: int = 10_000,
     level: float = 0.9,
@@ -91,6 +93,8 @@ def draw_rank_interval(
         expected: Points around which noise is drawn, n x f, or one such array for each table; NaN or None: around
             the points themselves. What was observed is itself spread by noise, so that noise drawn around it
             counts twice; intervals keep their level around what is expected behind it (`errors.estimate_errors`).
+        evidence: Share of the weight of each known factor that the partner's evidence is worth, n x f, 0 to 1; NaN or
+            None: all of it. The rest of the weight is drawn like an unknown factor, or shared where those are not.
         concentration: Dirichlet concentration; the larger, the closer drawn weights are to the frozen ones.
         draws: Number of draws, at least 1.
         level: Share of draws that the interval holds, between 0 and 1.
@@ -117,14 +121,15 @@ def draw_rank_interval(
         >>> lower.tolist(), upper.tolist()
         ([1, 2, 2], [1, 3, 3])
     """
-    _check_numbers(concentration, draws, level, aggregation, sources)
+    check_draws(draws, level)
+    _check_options(concentration, aggregation, sources)
     n = len(points[0])
     if n == 0:
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     order = np.arange(n) if labels is None else np.argsort(np.asarray(labels), kind="stable")
     world = _World.prepare(
-        [np.asarray(table, dtype=np.float64) for table in points], weights, distribution, noise, expected, order,
-        aggregation, sources,
+        [np.asarray(table, dtype=np.float64) for table in points], weights, distribution, noise, expected,
+        evidence, order, aggregation, sources,
     )  # fmt: skip
     random = check_random_state(random_state)
     plan = _Plan.draw(world, draws, concentration if "weights" in sources else np.inf, random)
@@ -140,11 +145,15 @@ def draw_rank_interval(
     return lower, upper
 
 
-def _check_numbers(concentration: float, draws: int, level: float, aggregation: str, sources: Collection[str]) -> None:
-    if not draws >= 1:
-        raise ValueError(f"rating.interval_draws == {draws}, must be >= 1")
-    if not 0 < level < 1:
-        raise ValueError(f"rating.interval_level == {level}, must be between 0 and 1")
+def check_draws(draws: int, level: float) -> None:
+    """Raise ValueError unless there is a whole number of draws, at least 1, and a level between 0 and 1."""
+    if not (isinstance(draws, Integral) and draws >= 1):
+        raise ValueError(f"rating.interval_draws == {draws!r}, must be a whole number >= 1")
+    if not (isinstance(level, Real) and 0 < level < 1):
+        raise ValueError(f"rating.interval_level == {level!r}, must be between 0 and 1")
+
+
+def _check_options(concentration: float, aggregation: str, sources: Collection[str]) -> None:
     if not concentration > 0:
         raise ValueError(f"concentration == {concentration}, must be > 0")
     if aggregation not in AGGREGATIONS:
@@ -163,6 +172,7 @@ class _World:
         grids: Frozen points for each table, q x f; None when unknown factors are not drawn.
         noise: For each table n x f, 0 where there is none.
         middle: For each table n x f, points around which noise is drawn.
+        evidence: n x f, share of a known factor's weight that its evidence is worth; None: all of it, everywhere.
         weights: Different rows of weights, g x f, each summing to 1.
         group: Row of `weights` of each partner.
         aggregate: None for the arithmetic mean.
@@ -172,6 +182,7 @@ class _World:
     grids: list[np.ndarray] | None
     noise: list[np.ndarray]
     middle: list[np.ndarray]
+    evidence: np.ndarray | None
     weights: np.ndarray
     group: np.ndarray
     aggregate: Callable[[np.ndarray, np.ndarray], np.ndarray] | None
@@ -184,6 +195,7 @@ class _World:
         distribution: np.ndarray | Sequence[np.ndarray] | None,
         noise: np.ndarray | Sequence[np.ndarray] | None,
         expected: np.ndarray | Sequence[np.ndarray] | None,
+        evidence: np.ndarray | None,
         order: np.ndarray,
         aggregation: str,
         sources: Collection[str],
@@ -226,6 +238,12 @@ class _World:
             unknown = np.isnan(tables[0])
             spread = [np.where(unknown | np.isnan(deviation), 0.0, deviation) for deviation in spread]
             middle = [np.where(np.isnan(center), table, center) for center, table in zip(middle, tables, strict=True)]
+        if evidence is not None:
+            evidence = np.asarray(evidence, dtype=np.float64)
+            _check_shape("evidence", evidence, shape)
+            if ((evidence < 0) | (evidence > 1)).any():
+                raise ValueError("evidence must be between 0 and 1, or missing")
+            evidence = np.where(np.isnan(tables[0]) | np.isnan(evidence), 1.0, evidence)[order]
         drawable = np.zeros(shape[1], dtype=bool)
         if grids is not None:
             drawable = ~np.any([np.isnan(grid).any(axis=0) for grid in grids], axis=0)
@@ -237,10 +255,21 @@ class _World:
             grids=grids,
             noise=[deviation[order] for deviation in spread],
             middle=[center[order] for center in middle],
+            evidence=evidence,
             weights=weights / weights.sum(axis=1, keepdims=True),
             group=group,
             aggregate=None if aggregation == "arithmetic" else AGGREGATIONS[aggregation],
         )
+
+    def find_drawable(self, table: int) -> np.ndarray:
+        """Mark the factors whose frozen points are known, f."""
+        if self.grids is None:
+            return np.zeros(self.tables[table].shape[1], dtype=bool)
+        return ~np.isnan(self.grids[table]).any(axis=0)
+
+    def get_evidence(self, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """Shares of partners, 1 where nothing is told."""
+        return np.ones(self.tables[0][rows].shape) if self.evidence is None else self.evidence[rows]
 
 
 def _check_shape(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
@@ -328,16 +357,22 @@ class _Plan:
     def _aggregate(self, weights: np.ndarray, table: int, random: np.random.Generator) -> np.ndarray:
         world = self.world
         values = world.tables[table].copy()
-        if world.grids is not None:
-            grid = world.grids[table]
-            rows, columns = np.nonzero(np.isnan(values))
-            values[rows, columns] = grid[random.integers(len(grid), size=len(rows)), columns]
+        own = weights[0] if len(weights) == 1 else weights[world.group]
+        unknown = np.isnan(values)
         rows, columns = np.nonzero(world.noise[table])
         if len(rows):
             drawn = world.noise[table][rows, columns] * random.standard_normal(len(rows))
             drawn += world.middle[table][rows, columns]
             values[rows, columns] = np.clip(drawn, 0, 100)
-        own = weights[0] if len(weights) == 1 else weights[world.group]
+        drawable = world.find_drawable(table)
+        if drawable.any():
+            assert world.grids is not None
+            grid, share = world.grids[table], np.where(unknown, 0.0, world.get_evidence())
+            rows, columns = np.nonzero((share < 1) & drawable)
+            drawn = (1 - share[rows, columns]) * grid[random.integers(len(grid), size=len(rows)), columns]
+            values[rows, columns] = share[rows, columns] * np.nan_to_num(values[rows, columns]) + drawn
+        if world.evidence is not None:
+            own = own * np.where(drawable, 1.0, world.evidence)
         assert world.aggregate is not None
         return world.aggregate(values, own)
 
@@ -347,17 +382,18 @@ class _Part:
     """Partners with the same weights, points of one table: arithmetic means of many draws at once.
 
     Attributes:
-        still: Factors x partners: points that no draw changes, 0 elsewhere; padded to a multiple of 64 partners.
-        shared: Factors x partners: 1 unless the factor's weight is shared out; None when all are 1.
-        missing: (factor, rows, frozen points) where values are drawn.
-        noisy: (factor, rows, middle, standard deviation) where noise is drawn.
+        still: Factors x partners: points that no draw changes, times evidence, 0 elsewhere; padded to a multiple of 64
+            partners.
+        shared: Factors x partners: the share of the factor's weight that is not shared out; None when all are 1.
+        missing: (factor, rows, frozen points, share) where values are drawn; share of the weight that they have.
+        noisy: (factor, rows, middle, standard deviation, share) where noise is drawn.
         n: Number of partners.
     """
 
     still: np.ndarray
     shared: np.ndarray | None
-    missing: list[tuple[int, np.ndarray, np.ndarray]]
-    noisy: list[tuple[int, np.ndarray, np.ndarray, np.ndarray]]
+    missing: list[tuple[int, np.ndarray, np.ndarray, np.ndarray]]
+    noisy: list[tuple[int, np.ndarray, np.ndarray, np.ndarray, np.ndarray]]
     n: int
 
     @classmethod
@@ -365,32 +401,35 @@ class _Part:
         """Divide the cells into those that stay, those drawn and those with noise."""
         points, noise, middle = world.tables[table][rows], world.noise[table][rows], world.middle[table][rows]
         n, f = points.shape
-        unknown = np.isnan(points)
+        share = np.where(np.isnan(points), 0.0, world.get_evidence(rows))
+        kept = share.copy()
         missing, noisy = [], []
-        shared = unknown.copy()
-        if world.grids is not None:
-            grids = world.grids[table]
-            for factor in np.flatnonzero(unknown.any(axis=0) & ~np.isnan(grids).any(axis=0)):
-                missing.append((int(factor), np.flatnonzero(unknown[:, factor]), grids[:, factor]))
-                shared[:, factor] = False
+        for factor in np.flatnonzero((share < 1).any(axis=0) & world.find_drawable(table)):
+            assert world.grids is not None
+            where = np.flatnonzero(share[:, factor] < 1)
+            missing.append((int(factor), where, world.grids[table][:, factor], 1 - share[where, factor]))
+            kept[:, factor] = 1.0
         for factor in np.flatnonzero(noise.any(axis=0)):
             where = np.flatnonzero(noise[:, factor])
-            noisy.append((int(factor), where, middle[where, factor], noise[where, factor]))
+            noisy.append((int(factor), where, middle[where, factor], noise[where, factor], share[where, factor]))
         # A matrix product may round the last partners otherwise than the first unless there are more of them.
         still = np.zeros((f, n + -n % 64))
-        still[:, :n] = np.where(unknown | (noise > 0), 0.0, points).T
-        return cls(still, (~shared).T.astype(np.float64) if shared.any() else None, missing, noisy, n)
+        still[:, :n] = np.where((share == 0) | (noise > 0), 0.0, points * share).T
+        return cls(still, np.ascontiguousarray(kept.T) if (kept < 1).any() else None, missing, noisy, n)
 
     def score(self, weights: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """Scores of draws x partners."""
         scores = (weights @ self.still)[:, : self.n]
-        for factor, rows, grid in self.missing:
+        for factor, rows, grid, share in self.missing:
             drawn = grid[random.integers(len(grid), size=(len(weights), len(rows)))]
+            drawn *= share
             scores[:, rows] += weights[:, [factor]] * drawn
-        for factor, rows, middle, deviation in self.noisy:
+        for factor, rows, middle, deviation, share in self.noisy:
             drawn = random.standard_normal((len(weights), len(rows)), dtype=np.float32) * deviation
             drawn += middle
-            scores[:, rows] += weights[:, [factor]] * np.clip(drawn, 0, 100, out=drawn)
+            np.clip(drawn, 0, 100, out=drawn)
+            drawn *= share
+            scores[:, rows] += weights[:, [factor]] * drawn
         if self.shared is not None:
             known = weights @ self.shared
             np.divide(scores, known, out=scores, where=known > 0)

@@ -1,35 +1,95 @@
 """Judgments of pairs of factors: read, complete, measure their consistency, name the one to revisit."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from difflib import get_close_matches
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-# Mean consistency index of random matrices of 1, 2, ... 15 factors (Saaty 1980); larger ones by the line of
-# Alonso and Lamata (2006).
+# Mean consistency index of random matrices of 1, 2, ... 15 factors, as Saaty (1980) prints it (the dip at 12 is his:
+# few matrices were drawn); larger ones by the line of Alonso and Lamata (2006).
 RANDOM_INDEX = (0, 0, 0.58, 0.90, 1.12, 1.24, 1.32, 1.41, 1.45, 1.49, 1.51, 1.48, 1.56, 1.57, 1.59)
+_KEYS = ("better", "worse", "times")
+_ROW = "a row {better, worse, times}"
+
+
+def read_number(where: str, value: Any, least: float, *, above: bool = False) -> float:
+    """Return a finite number of at least `least`, or above it.
+
+    Raises:
+        ValueError: The value is text, true or false, missing, infinite or too small.
+    """
+    known = isinstance(value, Real | Decimal) and not isinstance(value, bool)
+    number = float(value) if known else np.nan
+    if not (np.isfinite(number) and (number > least if above else number >= least)):
+        told = repr(value) if isinstance(value, str) else str(value)
+        raise ValueError(f"{where} == {told}, must be a number {'>' if above else '>='} {least:g}")
+    return number
+
+
+def read_by_name(where: str, given: Any) -> dict[Any, Any]:
+    """Return what a mapping or series gives each name.
+
+    Raises:
+        ValueError: It is neither, or a name stands there twice.
+    """
+    if not hasattr(given, "items"):
+        raise ValueError(f"{where} is a {type(given).__name__}, must give each name a number, as {{volume: 3}}")
+    if isinstance(given, pd.Series) and not given.index.is_unique:
+        raise ValueError(f"{where} names {given.index[given.index.duplicated()][0]} twice; keep one of them")
+    return dict(given.items())
+
+
+def check_name(where: str, name: Any, known: Iterable[Any]) -> None:
+    """Raise ValueError where a name is not among those known, with the one meant or all there are."""
+    known = list(known)
+    if name not in known:
+        near = get_close_matches(str(name), [str(one) for one in known], n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"possible values are: {', '.join(map(str, known))}"
+        raise ValueError(f"{where} == {name!r}, must be a factor; {hint}")
 
 
 def _check_times(where: str, times: Any, least: float) -> float:
-    number = float(times)
-    if not (np.isfinite(number) and number > 0 and number >= least):
-        rule = f">= {least:g}" if least else "> 0"
-        raise ValueError(f"{where}: times == {times}, must be a number {rule}")
-    return number
+    return read_number(f"{where}: times", times, least, above=not least)
+
+
+def check_judged(judgments: Any, factors: Iterable[Any]) -> None:
+    """Check that judgments name nothing but factors.
+
+    Args:
+        judgments: As for `read_judgments`.
+        factors: Names of all factors there are.
+
+    Raises:
+        ValueError: A name is no factor (the message tells where it stands and which factor may be meant), or as
+            `read_judgments`.
+    """
+    factors = list(factors)
+    for where, name in _list_names(judgments):
+        check_name(where, name, factors)
+
+
+def _list_names(judgments: Any) -> Iterator[tuple[str, Any]]:
+    if _is_matrix(judgments):
+        yield from (("judgments: a row or column", name) for name in (*judgments.index, *judgments.columns))
+    else:
+        for number, row in enumerate(_read_rows(judgments)):
+            yield from ((f"judgments[{number}].{side}", row[side]) for side in ("better", "worse"))
 
 
 def read_judgments(judgments: Any) -> tuple[list[Any], np.ndarray]:
     """Return names and the matrix of judgments, missing where not judged, 1 on the diagonal.
 
     Raises:
-        ValueError: There is none, a value is not above 0, a pair is judged twice, or halves of a matrix disagree.
+        ValueError: There is none, a row lacks a part, a value is not a number above 0, a pair is judged twice, or
+            halves of a matrix disagree.
     """
-    if isinstance(judgments, pd.DataFrame) and not {"better", "worse", "times"} <= set(judgments.columns):
+    if _is_matrix(judgments):
         return _read_matrix(judgments)
-    rows = judgments.to_dict("records") if isinstance(judgments, pd.DataFrame) else list(judgments)
-    if not rows:
-        raise ValueError("judgments: there is none; add rows {better, worse, times}")
+    rows = _read_rows(judgments)
     names = list(dict.fromkeys(row[side] for row in rows for side in ("better", "worse")))
     judged = np.full((len(names), len(names)), np.nan)
     np.fill_diagonal(judged, 1.0)
@@ -45,23 +105,50 @@ def read_judgments(judgments: Any) -> tuple[list[Any], np.ndarray]:
     return names, judged
 
 
+def _is_matrix(judgments: Any) -> bool:
+    return isinstance(judgments, pd.DataFrame) and not set(_KEYS) <= set(judgments.columns)
+
+
+def _read_rows(judgments: Any) -> list[Mapping[str, Any]]:
+    if isinstance(judgments, Mapping | str) or not isinstance(judgments, Iterable):
+        raise ValueError(f"judgments is a {type(judgments).__name__}, must be a list of which each is {_ROW}")
+    rows: list[Any] = judgments.to_dict("records") if isinstance(judgments, pd.DataFrame) else list(judgments)
+    if not rows:
+        raise ValueError("judgments: there is none; add rows {better, worse, times}")
+    for number, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            raise ValueError(f"judgments[{number}] == {row!r}, must be {_ROW}")
+        if not set(_KEYS) <= set(row):
+            raise ValueError(f"judgments[{number}] has the keys {', '.join(map(str, row))}, must be {_ROW}")
+        for side in ("better", "worse"):
+            if pd.isna(row[side]):
+                raise ValueError(f"judgments[{number}].{side} is missing; name a factor")
+    return rows
+
+
 def _read_matrix(frame: pd.DataFrame) -> tuple[list[Any], np.ndarray]:
     names = list(frame.columns)
+    if not names:
+        raise ValueError("judgments: there is none; add rows {better, worse, times}")
     if set(frame.index) != set(names) or len(set(names)) != len(names) or len(frame) != len(names):
-        raise ValueError("judgments: rows and columns of the matrix must be the same factors, each once")
-    judged = frame.reindex(names).to_numpy(dtype=float).copy()
+        raise ValueError(
+            "judgments: rows and columns of the matrix must be the same factors, each once, "
+            "or the columns better, worse and times"
+        )
+    judged = np.full((len(names), len(names)), np.nan)
+    for one, row in enumerate(frame.reindex(names).itertuples(index=False)):
+        for other, cell in enumerate(row):
+            if not pd.isna(cell):
+                judged[one, other] = _check_times(f"judgments: {names[one]} over {names[other]}", cell, 0)
     for one in range(len(names)):
         for other in range(one, len(names)):
-            where = f"judgments: {names[one]} over {names[other]}"
             there, back = judged[one, other], judged[other, one]
-            times = there if not np.isnan(there) else (1 / back if back > 0 else back)
-            if np.isnan(times):
-                judged[one, other] = judged[other, one] = 1.0 if one == other else np.nan
-                continue
-            _check_times(where, times, 0)
-            if not np.isnan(back) and not np.isclose(there * back if not np.isnan(there) else 1, 1, rtol=0.02):
+            if not np.isnan(there * back) and not np.isclose(there * back, 1, rtol=0.02):
+                where = f"judgments: {names[one]} over {names[other]}"
                 raise ValueError(f"{where}: times == {there} and {back} the other way round, must be its reciprocal")
+            times = 1 / back if np.isnan(there) else there
             judged[one, other], judged[other, one] = times, 1 / times
+    np.fill_diagonal(judged, 1.0)
     return names, judged
 
 
@@ -155,8 +242,8 @@ def read_best_worst(best_to_others: Any, others_to_worst: Any) -> tuple[pd.DataF
         ValueError: A value is under 1, a factor is judged once only, or best and worst cannot be told or disagree.
     """
     given = {
-        "best_to_others": dict(best_to_others.items()),
-        "others_to_worst": dict(others_to_worst.items()),
+        "best_to_others": read_by_name("best_to_others", best_to_others),
+        "others_to_worst": read_by_name("others_to_worst", others_to_worst),
     }
     for where, judgments in given.items():
         for name, times in judgments.items():

@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 
 from partnerseg.rating.moments import measure_moments
+from partnerseg.rating.samples import MIN_PARTNERS, normal_scores
 
-# Partners that weights are learned from, at least.
-MIN_PARTNERS = 30
 # Strengths of the prior that cross-validation looks at; 0 forgets it, at 100 the outcomes hardly count.
 STRENGTHS = (0.0, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
 FOLDS = 5
@@ -20,8 +19,6 @@ def read_outcome(X: pd.DataFrame, y: pd.Series) -> tuple[pd.DataFrame, np.ndarra
     Raises:
         ValueError: An index is repeated, or the outcome is infinite, constant or known for too few partners.
     """
-    from scipy.special import ndtri
-
     if not (X.index.is_unique and y.index.is_unique):
         raise ValueError("X, y: an index is repeated; must be one row a partner, or a partner and date")
     outcome = y.reindex(X.index).astype(float)
@@ -33,9 +30,7 @@ def read_outcome(X: pd.DataFrame, y: pd.Series) -> tuple[pd.DataFrame, np.ndarra
         raise ValueError(
             f"y is known for {partners.nunique()} partners of X, must be >= {MIN_PARTNERS}; use stated weights"
         )
-    dates = outcome.index.get_level_values(0) if X.index.nlevels > 1 else np.zeros(len(outcome))
-    by_date = outcome.groupby(np.asarray(dates))
-    scores = ndtri((by_date.rank() - 0.5) / by_date.transform("size"))
+    scores = normal_scores(outcome)
     scores -= scores.mean()
     if not scores.std() > 0:
         raise ValueError("y is the same for all partners: there is nothing to learn; use stated weights")

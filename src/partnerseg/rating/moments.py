@@ -16,6 +16,8 @@ THREADS = 2
 # Rows that tell the rough center and scale of a factor, so that sums of squares keep their digits.
 SAMPLE = 4096
 MIN_SHARED = 3
+# What a column of objects may hold, in the words of pandas; `empty` is nothing known.
+_NUMBERS = ("integer", "floating", "mixed-integer-float", "decimal", "boolean", "empty")
 
 
 @dataclass(frozen=True)
@@ -159,8 +161,32 @@ def run_tasks(run: Callable[[int], Any], rows: int) -> list[Any]:
 
 
 def read_values(X: pd.DataFrame) -> np.ndarray:
-    """Return the numbers of a frame as floats, without a copy where they are floats in one piece."""
+    """Return the numbers of a frame as floats, without a copy where they are floats in one piece.
+
+    Args:
+        X: Partners x factors, numbers of any kind; missing where unknown.
+
+    Raises:
+        ValueError: X is no frame, a factor stands there twice, or a value is not a number.
+    """
+    if not isinstance(X, pd.DataFrame):
+        raise ValueError(f"X is a {type(X).__name__}, must be a frame, partners x factors")
+    if not X.columns.is_unique:
+        raise ValueError(f"X has two factors {X.columns[X.columns.duplicated()][0]}; keep one of them")
+    odd = [name for name, dtype in X.dtypes.items() if dtype.kind not in "biuf"]
+    if odd:
+        X = X.copy(deep=False)
+        for name in odd:
+            X[name] = _read_column(name, X[name])
     return X.to_numpy(dtype=float)
+
+
+def _read_column(name: Any, column: pd.Series) -> pd.Series:
+    if column.dtype != object or pd.api.types.infer_dtype(column) not in _NUMBERS:
+        text = [(label, value) for label, value in column.items() if isinstance(value, str)]
+        told = f"{text[0][1]!r} for {text[0][0]}" if text else str(column.dtype)
+        raise ValueError(f"{name} is {told}, must be a number or missing")
+    return column.where(column.notna(), np.nan).astype(float)
 
 
 @contextmanager

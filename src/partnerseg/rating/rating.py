@@ -4,6 +4,7 @@ import json
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,23 +13,32 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from partnerseg.programme.tables import ASSESSORS
 from partnerseg.rating.advice import Advice, find_advice, find_reach
 from partnerseg.rating.aggregation import AGGREGATIONS
 from partnerseg.rating.errors import Errors
-from partnerseg.rating.factors import EVIDENCE, read_factors, read_numbers
-from partnerseg.rating.intervals import draw_rank_interval
-from partnerseg.rating.scaling import Scale, fit_scales, score_factors, score_numbers, spread_errors
-from partnerseg.rating.sensitivity import measure_sensitivity
+from partnerseg.rating.factors import read_evidence, read_factors, read_numbers, read_rows
+from partnerseg.rating.intervals import check_draws, draw_rank_interval
+from partnerseg.rating.judgments import check_judged, check_name, read_number
+from partnerseg.rating.panel import Changes
+from partnerseg.rating.scaling import (
+    Scale,
+    find_best_evidence,
+    fit_scales,
+    score_factors,
+    score_numbers,
+    spread_errors,
+    weigh_evidence,
+)
+from partnerseg.rating.sensitivity import GRID, measure_sensitivity
 from partnerseg.rating.tiers import TIERS, find_thresholds
 from partnerseg.rating.weights import WEIGHTINGS, Weights, direct, equal
 
-# Points of the frozen distribution of a factor, each equally likely.
-GRID = 200
 # Normalizations that a rank interval tries beside the rating's own.
 ALTERNATIVES = ("min_max", "z", "rank")
 # Weightings that ask people instead of data, so that a factor needs no data to have a weight.
 _JUDGED = ("direct", "equal", "ahp", "best_worst")
-FORMAT = "partnerseg rating 2"
+FORMAT = "partnerseg rating 3"
 _FRAMES = ("factors_", "group_weights_", "distribution_", "reach_")
 
 
@@ -38,8 +48,12 @@ class PartnerRating(BaseEstimator):
     A factor is the mean of its known features, each scaled between frozen bounds (see
     `scaling.fit_scales`). The score aggregates the known factors by their weights: the weight of unknown
     factors is shared among the known in proportion. `coverage` is the share of weight that is known;
-    below `min_coverage` there is no score. After `fit` a partner's score depends on nothing but its own
-    row, to the last bit, so a region's partners score alike in the region's run and in the programme's.
+    below `min_coverage` there is no score. Where `features` tell how much those who assessed a partner count
+    (`evidence_<factor>` beside `assessed_<factor>`, see `scaling.weigh_evidence`), such a feature counts for this
+    partner only as far in the mean of its factor, and the factor's weight as far as the best of its features; the rest
+    is shared as if it was unknown: what the partner said of itself moves its score less than what its manager said, and
+    coverage is lower. After `fit` a partner's score depends on nothing but
+    its own row, to the last bit, so a region's partners score alike in the region's run and in the programme's.
 
     Args:
         factors: Rows of the factor table: `params.rating.factors` or mappings (see `factors.Factor`).
@@ -50,7 +64,7 @@ class PartnerRating(BaseEstimator):
         outliers: `none`, or `winsorize` to take bounds from winsorized values (see `scaling.winsorize`).
         min_coverage: Least share of weight that must be known, 0-1.
         bounds_quantiles: Quantiles that bound a feature without stated bounds.
-        evidence: How much each grade of evidence counts; None means `factors.EVIDENCE`.
+        evidence: How much each grade of evidence counts; None means `programme.tables.ASSESSORS`.
         group_by: Column of `features` with the groups of `group_weights`; it also tells who is comparable with whom.
         group_weights: Rows `{group, factor, weight}`: stated weights of a group where they differ from the
             factor's. A weighting that does not ask for stated weights is tilted by their ratio.
@@ -116,14 +130,16 @@ class PartnerRating(BaseEstimator):
         self.tiers = tiers
         self.random_state = random_state
 
-    def fit(self, features: pd.DataFrame, y: pd.Series | None = None, *, before: pd.DataFrame | None = None) -> Self:
+    def fit(
+        self, features: pd.DataFrame, y: pd.Series | Changes | None = None, *, before: pd.DataFrame | None = None
+    ) -> Self:
         """Freeze bounds, weights, distributions and tier thresholds.
 
         Args:
             features: One row a partner, the whole programme; missing means unknown. The column `group_by`, where
                 present, tells who is comparable with whom; `group_weights` need it.
             y: Outcome of each partner after the date of `features`, more is better, for the weighting `learned`;
-                by partner_id, missing where unknown.
+                by partner_id, missing where unknown; or `panel.Changes` of partners over many periods.
             before: The features at an earlier date, to learn from how much partners change (see
                 `advice.find_reach`).
 
@@ -131,12 +147,15 @@ class PartnerRating(BaseEstimator):
             ValueError: A parameter is impossible, or a feature is absent, not a number, or infinite.
 
         Warns:
-            UserWarning: A feature without stated bounds is constant and so left out, nobody belongs to a group
-                that has weights of its own, or a weighting warns.
+            UserWarning: A feature without stated bounds is constant and so left out, nobody is known on a feature or on
+                a whole factor, nobody belongs to a group that has weights of its own, or a weighting warns.
         """
-        evidence = self._check_parameters()
+        quantiles = self._check_parameters()
+        evidence = read_evidence(ASSESSORS if self.evidence is None else self.evidence)
         factors = read_factors(self.factors, evidence=evidence)
-        quantiles = (float(self.bounds_quantiles[0]), float(self.bounds_quantiles[1]))
+        judgments = read_rows("rating.judgments", self.judgments, "{better, worse, times}")
+        if judgments:
+            check_judged(judgments, [factor.factor for factor in factors])
 
         def fit_with(normalization: str | None) -> tuple[Scale, ...]:
             return fit_scales(
@@ -145,13 +164,9 @@ class PartnerRating(BaseEstimator):
 
         self.scales_ = fit_with(None)
         self._name_features()
-        for scale in self.scales_:
-            if scale.source == "constant":
-                warnings.warn(
-                    f"feature {scale.feature} is the same for all partners and has no stated bounds: left out",
-                    stacklevel=2,
-                )
-        points = score_factors(features, self.scales_)
+        shares = weigh_evidence(features, self.scales_, {factor.factor: evidence[factor.grade] for factor in factors})
+        points = score_factors(features, self.scales_, shares)
+        _warn_of_unknown(features, points, self.scales_)
 
         table = pd.DataFrame(
             {
@@ -170,7 +185,7 @@ class PartnerRating(BaseEstimator):
         )
         stated = table["stated_weight"]
         table["stated_weight"] = direct(stated).weights
-        table["weight"] = self._find_weights(points, table, y)
+        table["weight"] = self._find_weights(points, table, y, judgments)
         table["coverage"] = points.notna().mean() if len(points) else 0.0
         table["median"] = points.median()
         self.factors_ = table
@@ -182,9 +197,9 @@ class PartnerRating(BaseEstimator):
         for name in ALTERNATIVES:
             pairs = zip(self.scales_, fit_with(name), strict=True)
             scales = tuple(other if own.is_known and other.is_known else own for own, other in pairs)
-            self.alternatives_[name] = (scales, _freeze_distribution(score_factors(features, scales)))
+            self.alternatives_[name] = (scales, _freeze_distribution(score_factors(features, scales, shares)))
         self.reach_ = find_reach(features, self.scales_, before=before, group_by=self.group_by)
-        found, _ = self._rate(points.to_numpy(), self._take_weights(features))
+        found, _ = self._rate(points.to_numpy(), self._take_weights(features), self._take_evidence(shares))
         score = pd.Series(found, index=features.index)
         self.tier_thresholds_ = find_thresholds(score, TIERS if self.tiers is None else self.tiers)
         return self
@@ -205,8 +220,8 @@ class PartnerRating(BaseEstimator):
             ValueError: A feature is absent, not a number, or infinite; or there are `group_weights` and no
                 column `group_by`.
         """
-        points = self._score_factors(features)
-        found, coverage = self._rate(points.to_numpy(), self._take_weights(features))
+        points, evidence = self._score_factors(features)
+        found, coverage = self._rate(points.to_numpy(), self._take_weights(features), evidence)
         score = pd.Series(found, index=features.index)
         # Beyond nine decimals two scores differ by rounding only.
         rounded = score.round(9)
@@ -228,14 +243,31 @@ class PartnerRating(BaseEstimator):
         Raises:
             ValueError: As `score`.
         """
-        points = self._score_factors(features)
+        points, evidence = self._score_factors(features)
         weights = self._take_weights(features)
-        score, _ = self._rate(points.to_numpy(), weights)
-        parts = self._share_weights(points, weights) * points
+        score, _ = self._rate(points.to_numpy(), weights, evidence)
+        parts = self._share_weights(points, weights, evidence) * points
         parts.loc[np.isnan(score)] = np.nan
         if self.aggregation != "arithmetic":
             parts["imbalance"] = score - parts.sum(axis=1, min_count=1)
         return parts
+
+    def weigh_evidence(self, features: pd.DataFrame) -> pd.DataFrame:
+        """Tell how much each partner's evidence counts, beside what the grade of the factor states.
+
+        Args:
+            features: One row a partner.
+
+        Returns:
+            Partners x factors, 0 to 1: the share of the factor's weight that counts for this partner, 1 where nothing
+            tells of evidence; missing where the factor is unknown.
+
+        Raises:
+            ValueError: As `score`, or evidence is negative.
+        """
+        points, evidence = self._score_factors(features)
+        shares = np.ones(points.shape) if evidence is None else evidence
+        return pd.DataFrame(shares, index=points.index, columns=points.columns).where(points.notna())
 
     def rank_interval(
         self,
@@ -248,9 +280,10 @@ class PartnerRating(BaseEstimator):
         """Tell how far ranks could move with other weights and normalizations, missing factors known, and no noise.
 
         Each draw takes weights from a Dirichlet distribution around the frozen ones; the rating's own
-        normalization or one of `ALTERNATIVES`, frozen at fit like it; for every unknown factor of a partner, a
-        value from the distribution of that factor at fit; and for every known one, noise as large as `errors`
-        say. Then all rated partners are ranked anew. A factor that nobody was known on at fit stays out.
+        normalization or one of `ALTERNATIVES`, frozen at fit like it; for every unknown factor of a partner, and for
+        the weight of a known one that its evidence is not worth, a value from the distribution of that factor at fit;
+        and for every known one, noise as large as `errors` say. Then all rated partners are ranked anew. A factor that
+        nobody was known on at fit stays out.
 
         Args:
             features: One row a partner, one date; their order does not matter.
@@ -268,10 +301,7 @@ class PartnerRating(BaseEstimator):
             ValueError: As `score`; or there is more than one date, an error is negative or infinite, `draws` is
                 under 1, or `level` is not between 0 and 1.
         """
-        if not draws >= 1:
-            raise ValueError(f"rating.interval_draws == {draws}, must be >= 1")
-        if not 0 < level < 1:
-            raise ValueError(f"rating.interval_level == {level}, must be between 0 and 1")
+        check_draws(draws, level)
         _check_one_date(features)
         result = self.score(features)[["rank"]]
         rated = result.index[result["rank"].notna()].sort_values()
@@ -283,14 +313,19 @@ class PartnerRating(BaseEstimator):
         if len(rated):
             tables = [(self.scales_, self.distribution_), *self.alternatives_.values()]
             expected, noise = self._read_errors(rows, errors)
+            shares = self._weigh_features(rows)
+            evidence = self._take_evidence(shares)
             numbers, around = (read_numbers(frame, self.feature_names_in_) for frame in (rows, expected))
-            spread = None if noise is None else [spread_errors(expected, noise, scales) for scales, _ in tables]
+            spread = None if noise is None else [spread_errors(expected, noise, scales, shares) for scales, _ in tables]
             ends[:] = draw_rank_interval(
-                [score_numbers(numbers, scales)[:, used] for scales, _ in tables],
+                [score_numbers(numbers, scales, shares)[:, used] for scales, _ in tables],
                 weights[..., used],
                 [distribution.to_numpy()[:, used] for _, distribution in tables],
                 noise=None if spread is None else [deviations.to_numpy()[:, used] for deviations in spread],
-                expected=None if spread is None else [score_numbers(around, scales)[:, used] for scales, _ in tables],
+                expected=None
+                if spread is None
+                else [score_numbers(around, scales, shares)[:, used] for scales, _ in tables],
+                evidence=None if evidence is None else evidence[:, used],
                 draws=draws,
                 level=level,
                 aggregation=self.aggregation,
@@ -309,16 +344,18 @@ class PartnerRating(BaseEstimator):
             features: One row a partner.
 
         Returns:
-            One row a factor, see `sensitivity.measure_sensitivity`; with the common weights, whatever groups have.
+            One row a factor, see `sensitivity.measure_sensitivity`; with the common weights, whatever groups have, and
+            the evidence of each partner.
 
         Raises:
             ValueError: As `score`.
         """
-        points = self._score_factors(features)
+        points, evidence = self._score_factors(features)
         return measure_sensitivity(
             points,
             self.factors_["weight"],
             self.distribution_,
+            evidence=evidence,
             aggregation=self.aggregation,
             random_state=self.random_state,
         )
@@ -332,23 +369,26 @@ class PartnerRating(BaseEstimator):
 
         Returns:
             Index factor, largest contribution first, unknown factors last: `pillar`, `score` (points 0-100,
-            missing when unknown), `weight` (its share in this partner's score, 0 when unknown),
-            `contribution` (points of the score; missing when unknown or the partner is not rated),
-            `programme_median` (points, of the partners fitted) and `gap` (score minus that). When the aggregation
-            is not the arithmetic mean the last row is `imbalance`, with nothing but its contribution.
+            missing when unknown), `evidence` (share of the factor's weight that counts for this partner, 0-1: 1 when
+            its evidence is as good as the factor's grade states, 0.57 when it assessed itself where a manager should;
+            missing when unknown), `weight` (its share in this partner's score, 0 when unknown), `contribution` (points
+            of the score; missing when unknown or the partner is not rated), `programme_median` (points, of the partners
+            fitted) and `gap` (score minus that). When the aggregation is not the arithmetic mean the last row is
+            `imbalance`, with nothing but its contribution.
 
         Raises:
             KeyError: The partner is not in `features`.
             ValueError: As `score`.
         """
         row = self._take_partner(features, partner_id)
-        points = self._score_factors(row)
+        points, evidence = self._score_factors(row)
         parts = self.contributions(row).iloc[0]
         result = pd.DataFrame(
             {
                 "pillar": self.factors_["pillar"],
                 "score": points.iloc[0],
-                "weight": self._share_weights(points, self._take_weights(row)).iloc[0].fillna(0.0),
+                "evidence": self.weigh_evidence(row).iloc[0],
+                "weight": self._share_weights(points, self._take_weights(row), evidence).iloc[0].fillna(0.0),
                 "contribution": parts.reindex(self.factors_.index),
                 "programme_median": self.factors_["median"],
                 "gap": points.iloc[0] - self.factors_["median"],
@@ -393,11 +433,12 @@ class PartnerRating(BaseEstimator):
             raise ValueError(f"tier == {tier!r}; possible values are: {', '.join(self.tier_thresholds_.index)}")
         row = self._take_partner(features, partner_id)
         numbers = read_numbers(row, self.feature_names_in_)
-        weights = np.atleast_2d(self._take_weights(row))[0]
+        weights, shares = np.atleast_2d(self._take_weights(row))[0], self._weigh_features(row)
+        evidence = self._take_evidence(shares)
         kind = row[self.group_by].iloc[0] if self.group_by in row.columns else None
 
         def score(values: Mapping[str, np.ndarray]) -> np.ndarray:
-            return self._rate(score_numbers(values, self.scales_), weights)[0]
+            return self._rate(score_numbers(values, self.scales_, shares), weights, evidence)[0]
 
         return find_advice(
             {name: float(values[0]) for name, values in numbers.items()},
@@ -407,6 +448,7 @@ class PartnerRating(BaseEstimator):
             tier=tier,
             needed=float(self.tier_thresholds_[tier]) + hysteresis,
             weights=dict(zip(self.factors_.index.tolist(), weights.tolist(), strict=True)),
+            evidence=None if evidence is None else dict(zip(self.factors_.index, evidence[0].tolist(), strict=True)),
             min_coverage=self.min_coverage,
             reach=self.reach_,
             group="" if kind is None or pd.isna(kind) else str(kind),
@@ -424,11 +466,11 @@ class PartnerRating(BaseEstimator):
             ValueError: `random_state` is neither a number nor None.
         """
         check_is_fitted(self, "factors_")
-        if not (self.random_state is None or isinstance(self.random_state, int)):
+        if not (self.random_state is None or isinstance(self.random_state, Integral)):
             raise ValueError(f"random_state == {self.random_state!r}, must be a whole number or None to be saved")
         parameters = self.get_params(deep=False)
         for name in ("factors", "group_weights", "judgments"):
-            parameters[name] = [_to_dict(row) for row in parameters[name] or ()]
+            parameters[name] = read_rows(f"rating.{name}", parameters[name], "to be saved")
         parameters["bounds_quantiles"] = list(self.bounds_quantiles)
         for name in ("evidence", "tiers", "blend"):
             if parameters[name] is not None:
@@ -445,7 +487,7 @@ class PartnerRating(BaseEstimator):
             "weights_": _pack_weights(self.weights_),
             **{name: _pack(getattr(self, name)) for name in _FRAMES},
         }
-        text = json.dumps(state, ensure_ascii=False, indent=1, allow_nan=False)
+        text = json.dumps(state, ensure_ascii=False, indent=1, allow_nan=False, default=_to_plain)
         Path(path).write_text(text + "\n", encoding="utf-8")
 
     @classmethod
@@ -458,7 +500,10 @@ class PartnerRating(BaseEstimator):
         Raises:
             ValueError: The file is not a saved rating of this format.
         """
-        state = json.loads(Path(path).read_text(encoding="utf-8"))
+        try:
+            state = json.loads(Path(path).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{Path(path).name} is no JSON, so no saved rating; fit and save it again") from error
         found = state.get("format") if isinstance(state, dict) else None
         if found != FORMAT:
             raise ValueError(
@@ -470,8 +515,7 @@ class PartnerRating(BaseEstimator):
         rating = cls(**parameters)
         for name in _FRAMES:
             setattr(rating, name, _unpack(state[name]))
-        rating.factors_ = rating.factors_.rename_axis("factor")
-        rating.group_weights_ = rating.group_weights_.rename_axis(index="group", columns="factor")
+        rating.group_weights_ = rating.group_weights_.rename_axis(columns="factor")
         rating.scales_ = _unpack_scales(state["scales_"])
         rating.alternatives_ = {
             name: (_unpack_scales(packed["scales"]), _unpack(packed["distribution"]))
@@ -482,20 +526,26 @@ class PartnerRating(BaseEstimator):
         rating._name_features()
         return rating
 
-    def _check_parameters(self) -> dict[str, float]:
+    def _check_parameters(self) -> tuple[float, float]:
+        """Return the quantiles that bound a feature; other parameters are read by those who use them."""
         for name, registry in (("weighting", WEIGHTINGS), ("aggregation", AGGREGATIONS)):
-            if getattr(self, name) not in registry:
+            if getattr(self, name) not in list(registry):
                 raise ValueError(
                     f"rating.{name} == {getattr(self, name)!r}; possible values are: {', '.join(registry)}"
                 )
-        if not 0 <= self.min_coverage <= 1:
-            raise ValueError(f"rating.min_coverage == {self.min_coverage}, must be between 0 and 1")
-        lower, upper = self.bounds_quantiles
-        if not 0 <= lower < upper <= 1:
-            raise ValueError(f"rating.bounds_quantiles == [{lower}, {upper}], must be 0 <= lower < upper <= 1")
-        return EVIDENCE if self.evidence is None else dict(self.evidence.items())
+        if not (isinstance(self.min_coverage, Real) and 0 <= self.min_coverage <= 1):
+            raise ValueError(f"rating.min_coverage == {self.min_coverage!r}, must be between 0 and 1")
+        quantiles = self.bounds_quantiles
+        pair = [] if quantiles is None or isinstance(quantiles, str) else list(quantiles)
+        if not (len(pair) == 2 and all(isinstance(one, Real) for one in pair) and 0 <= pair[0] < pair[1] <= 1):
+            raise ValueError(
+                f"rating.bounds_quantiles == {quantiles!r}, must be [lower, upper], 0 <= lower < upper <= 1"
+            )
+        return float(pair[0]), float(pair[1])
 
-    def _find_weights(self, points: pd.DataFrame, table: pd.DataFrame, y: pd.Series | None) -> pd.Series:
+    def _find_weights(
+        self, points: pd.DataFrame, table: pd.DataFrame, y: pd.Series | Changes | None, judgments: list[dict[str, Any]]
+    ) -> pd.Series:
         """Weights by the method and the evidence; from data, a factor that does not vary keeps its stated weight."""
         prior = equal(table.index).weights if self.weighting == "equal" else table["stated_weight"]
         prior = direct(prior * table["evidence"]).weights
@@ -506,8 +556,9 @@ class PartnerRating(BaseEstimator):
         self.weights_ = WEIGHTINGS[self.weighting](
             points[weighed],
             stated=table.loc[weighed, "stated_weight"],
-            judgments=[_to_dict(row) for row in self.judgments or ()] or None,
-            outcome=None if y is None else _align(y, points.index),
+            judgments=judgments or None,
+            factors=table.index.tolist(),
+            outcome=y if y is None or isinstance(y, Changes) else _align(y, points.index),
             blend=None if self.blend is None else dict(self.blend.items()) or None,
         )
         found = direct(self.weights_.weights * table.loc[weighed, "evidence"]).weights
@@ -517,7 +568,7 @@ class PartnerRating(BaseEstimator):
 
     def _find_group_weights(self, stated: pd.Series) -> pd.DataFrame:
         """Weights of each group: the common ones, tilted by the ratio of the stated weights."""
-        given = _read_group_weights(self.group_weights or (), stated.index)
+        given = _read_group_weights(self.group_weights, stated.index)
         found, evidence = self.factors_["weight"], self.factors_["evidence"]
         rows = {}
         for group, weights in given.items():
@@ -561,20 +612,33 @@ class PartnerRating(BaseEstimator):
         places = {group: place for place, group in enumerate(self.group_weights_.index, start=1)}
         return table[[places.get(group, 0) for group in self._read_groups(features)]]
 
-    def _score_factors(self, features: pd.DataFrame) -> pd.DataFrame:
+    def _score_factors(self, features: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray | None]:
+        """Points of each factor, and the share of its weight that counts."""
         check_is_fitted(self, "factors_")
-        return score_factors(features, self.scales_)
+        shares = self._weigh_features(features)
+        return score_factors(features, self.scales_, shares), self._take_evidence(shares)
 
-    def _rate(self, points: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _weigh_features(self, features: pd.DataFrame) -> np.ndarray | None:
+        return weigh_evidence(features, self.scales_, self.factors_["evidence"].to_dict())
+
+    def _take_evidence(self, shares: np.ndarray | None) -> np.ndarray | None:
+        """Share of each factor's weight that counts, partners x factors; None: all of it."""
+        return None if shares is None else find_best_evidence(shares, self.scales_)
+
+    def _rate(
+        self, points: np.ndarray, weights: np.ndarray, evidence: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Score and coverage of each row."""
-        known, whole = _sum_weights(points, weights)
+        _, whole = _sum_weights(points, weights)
+        counted = weights if evidence is None else weights * evidence
+        known, _ = _sum_weights(points, counted)
         coverage = known / whole
-        score = AGGREGATIONS[self.aggregation](points, weights)
+        score = AGGREGATIONS[self.aggregation](points, counted)
         return np.where((known > 0) & (coverage >= self.min_coverage - 1e-12), score, np.nan), coverage
 
-    def _share_weights(self, points: pd.DataFrame, weights: np.ndarray) -> pd.DataFrame:
+    def _share_weights(self, points: pd.DataFrame, weights: np.ndarray, evidence: np.ndarray | None) -> pd.DataFrame:
         """Weight of each known factor in a partner's score; missing where the factor is unknown."""
-        values = points.to_numpy()
+        values, weights = points.to_numpy(), weights if evidence is None else weights * evidence
         known, _ = _sum_weights(values, weights)
         known[known == 0] = np.nan
         shares = [
@@ -608,20 +672,21 @@ class PartnerRating(BaseEstimator):
 
 def _align(y: Any, index: pd.Index) -> pd.Series:
     """Outcomes in the order of the partners; what is no Series is in that order already."""
+    if not isinstance(y, pd.Series) and len(y) != len(index):
+        raise ValueError(
+            f"y holds {len(y)} outcomes, must be one for each of {len(index)} partners, or a Series by partner"
+        )
     return y.reindex(index).astype(float) if isinstance(y, pd.Series) else pd.Series(y, index=index, dtype=float)
 
 
 def _read_group_weights(rows: Iterable[Any], factors: pd.Index) -> dict[str, dict[str, float]]:
     given: dict[str, dict[str, float]] = {}
-    for place, row in enumerate(_to_dict(row) for row in rows):
+    for place, row in enumerate(read_rows("rating.group_weights", rows, "{group, factor, weight}")):
         key = f"rating.group_weights[{place}]"
         if set(row) != {"group", "factor", "weight"}:
             raise ValueError(f"{key} has the keys {', '.join(map(str, row))}; must be group, factor, weight")
-        group, factor, weight = str(row["group"]), str(row["factor"]), float(row["weight"])
-        if factor not in factors:
-            raise ValueError(f"{key}.factor == {factor!r}; possible values are: {', '.join(factors)}")
-        if not (np.isfinite(weight) and weight >= 0):
-            raise ValueError(f"{key}.weight == {weight}, must be >= 0")
+        group, factor, weight = str(row["group"]), str(row["factor"]), read_number(f"{key}.weight", row["weight"], 0)
+        check_name(f"{key}.factor", factor, factors)
         if factor in given.setdefault(group, {}):
             raise ValueError(f"{key}: group {group!r} has two weights for {factor}; give one")
         given[group][factor] = weight
@@ -660,21 +725,48 @@ def _check_one_date(features: pd.DataFrame) -> None:
         )
 
 
-def _to_dict(row: Any) -> dict[str, Any]:
-    return row.to_dict() if hasattr(row, "to_dict") else dict(row)
+def _warn_of_unknown(features: pd.DataFrame, points: pd.DataFrame, scales: Iterable[Scale]) -> None:
+    """Name the features and factors that no partner has points of, and why."""
+    constant = dict.fromkeys(scale.feature for scale in scales if scale.source == "constant")
+    unknown = [name for name in dict.fromkeys(scale.feature for scale in scales) if features[name].isna().all()]
+    factors = points.columns[points.isna().all()]
+    for name in constant:
+        warnings.warn(f"feature {name} is the same for all partners and has no stated bounds: left out", stacklevel=3)
+    told = f"nobody is known on {_join('feature', unknown)}: left out" if unknown else ""
+    if len(factors):
+        told += "; " if told else ""
+        told += f"{_join('factor', factors)} can score nobody, so that coverage lacks the weight"
+    if told:
+        warnings.warn(told, stacklevel=3)
+
+
+def _join(noun: str, names: Iterable[str]) -> str:
+    names = list(names)
+    return f"{noun}{'s' if len(names) > 1 else ''} {', '.join(names)}"
 
 
 def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and np.isnan(value) else value
 
 
+def _to_plain(value: Any) -> Any:
+    """What JSON does not know: numbers and arrays of numpy, rows of parameters; times become text."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
 def _pack(frame: pd.DataFrame) -> dict[str, Any]:
     columns = {str(name): [_plain(value) for value in column.tolist()] for name, column in frame.items()}
-    return {"index": frame.index.tolist(), "columns": columns}
+    return {"index": frame.index.tolist(), "names": list(frame.index.names), "columns": columns}
 
 
 def _unpack(packed: dict[str, Any]) -> pd.DataFrame:
-    frame = pd.DataFrame(packed["columns"], index=packed["index"])
+    labels, names = packed["index"], packed["names"]
+    index = pd.Index(labels, name=names[0])
+    if len(names) > 1:
+        index = pd.MultiIndex.from_arrays(
+            [[label[level] for label in labels] for level in range(len(names))], names=names
+        )
+    frame = pd.DataFrame(packed["columns"], index=index)
     # A column without any known number comes back as objects.
     return frame.astype(dict.fromkeys(frame.columns[frame.isna().all()], float))
 

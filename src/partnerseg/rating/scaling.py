@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from partnerseg.features.assessments import EVIDENCE, PREFIX
 from partnerseg.rating.factors import Factor, read_numbers
 
 # `auto` takes logarithms when the upper half of the range is this many times as long as the lower half.
@@ -79,35 +80,6 @@ class Scale:
             return (values - self.worst) / (self.best - self.worst) * 100
         worst, best = np.log1p(self.worst / self.unit), np.log1p(self.best / self.unit)
         return (np.log1p(values / self.unit) - worst) / (best - worst) * 100
-
-    def from_points(self, points: float, *, near: float = np.nan) -> float:
-        """Return the value worth these points, in the feature's unit.
-
-        Where several values are worth the same points, the one nearest to `near` is returned: with direction
-        `target` one on the same side of the target (the lower side when `near` is missing). Under `rank` points
-        that no value reaches give the nearest end of the distribution.
-
-        Args:
-            points: 0-100.
-            near: The present value, in the feature's unit.
-
-        Examples:
-            >>> Scale("volume", "sales", "up", 0.0, 10.0, np.nan, "stated", False).from_points(50)
-            5.0
-            >>> calls = Scale("care", "calls", "target", 0.0, 4.0, np.nan, "stated", True, "target", 12.0)
-            >>> calls.from_points(50), calls.from_points(50, near=10)
-            (2.0, 8.0)
-        """
-        if self.normalization == "target":
-            zero = self.high if near > self.best else self.worst
-            return float(zero + points / 100 * (self.best - zero))
-        if self.normalization == "rank":
-            share = points / 100 if self.direction == "up" else 1 - points / 100
-            return float(np.interp(share, self.shares, self.values))
-        if np.isnan(self.unit):
-            return float(self.worst + points / 100 * (self.best - self.worst))
-        worst, best = np.log1p(self.worst / self.unit), np.log1p(self.best / self.unit)
-        return float(self.unit * np.expm1(worst + points / 100 * (best - worst)))
 
 
 class _Sample(NamedTuple):
@@ -293,7 +265,7 @@ def _bound(values: np.ndarray, bounds_quantiles: tuple[float, float], outliers: 
     return _Sample(values, low, high, False)
 
 
-def score_factors(features: pd.DataFrame, scales: Iterable[Scale]) -> pd.DataFrame:
+def score_factors(features: pd.DataFrame, scales: Iterable[Scale], shares: np.ndarray | None = None) -> pd.DataFrame:
     """Score every partner on every factor with frozen scales.
 
     A row depends on nothing but itself: any subset of partners gets the same numbers to the last bit.
@@ -301,10 +273,11 @@ def score_factors(features: pd.DataFrame, scales: Iterable[Scale]) -> pd.DataFra
     Args:
         features: One row a partner.
         scales: From `fit_scales`.
+        shares: How much each feature counts in the mean, from `weigh_evidence`; None: those known count alike.
 
     Returns:
         Partners x factors, 0 (worst) to 100 (best): the mean of the factor's known features, missing
-        where none is known.
+        where none is known or none counts.
 
     Raises:
         ValueError: As `read_numbers`.
@@ -319,15 +292,18 @@ def score_factors(features: pd.DataFrame, scales: Iterable[Scale]) -> pd.DataFra
     scales = tuple(scales)
     numbers = read_numbers(features, dict.fromkeys(scale.feature for scale in scales))
     names = list(dict.fromkeys(scale.factor for scale in scales))
-    return pd.DataFrame(score_numbers(numbers, scales), index=features.index, columns=names)
+    return pd.DataFrame(score_numbers(numbers, scales, shares), index=features.index, columns=names)
 
 
-def score_numbers(numbers: Mapping[str, np.ndarray], scales: Sequence[Scale]) -> np.ndarray:
+def score_numbers(
+    numbers: Mapping[str, np.ndarray], scales: Sequence[Scale], shares: np.ndarray | None = None
+) -> np.ndarray:
     """Score as `score_factors`, from arrays.
 
     Args:
         numbers: An array of n values for each feature, from `read_numbers`.
         scales: From `fit_scales`.
+        shares: From `weigh_evidence`, n x scales, or one row for all.
 
     Returns:
         n x factors, factors in the order of the scales.
@@ -340,15 +316,80 @@ def score_numbers(numbers: Mapping[str, np.ndarray], scales: Sequence[Scale]) ->
     places = {name: place for place, name in enumerate(dict.fromkeys(scale.factor for scale in scales))}
     n = len(numbers[scales[0].feature]) if scales else 0
     total, count = np.zeros((len(places), n)), np.zeros((len(places), n))
-    for scale in scales:
+    for place, scale in enumerate(scales):
         if scale.is_known:
             points = scale.to_points(numbers[scale.feature])
-            total[places[scale.factor]] += np.where(np.isnan(points), 0.0, points)
-            count[places[scale.factor]] += ~np.isnan(points)
+            share = 1.0 if shares is None else shares[:, place]
+            total[places[scale.factor]] += np.where(np.isnan(points), 0.0, share * points)
+            count[places[scale.factor]] += np.where(np.isnan(points), 0.0, share)
     return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0).T
 
 
-def spread_errors(features: pd.DataFrame, errors: pd.DataFrame, scales: Iterable[Scale]) -> pd.DataFrame:
+def weigh_evidence(features: pd.DataFrame, scales: Iterable[Scale], stated: Mapping[Any, float]) -> np.ndarray | None:
+    """Tell how much each partner's evidence counts, beside what the grade of the factor states.
+
+    How much those who assessed `assessed_<factor>` count stands in the column `evidence_<factor>`: 1 is a system record
+    of today, less are other assessors and older scores. It is divided by what the grade states, never above 1; features
+    that are no assessments, or of whose evidence nothing is told, count 1.
+
+    Args:
+        features: One row a partner; columns `evidence_<factor>` may be there or not.
+        scales: From `fit_scales`.
+        stated: How much the grade of each factor counts, at least 0.
+
+    Returns:
+        Partners x scales, 0 to 1; 0 where the feature is unknown or left out. None where no column tells of evidence.
+
+    Raises:
+        ValueError: As `read_numbers`; or evidence is negative.
+
+    Examples:
+        >>> scale = Scale("teamwork", "assessed_teamwork", "up", 0.0, 100.0, np.nan, "stated", False)
+        >>> partners = pd.DataFrame({"assessed_teamwork": [60.0, 60], "evidence_teamwork": [0.7, 0.4]})
+        >>> weigh_evidence(partners, [scale], {"teamwork": 0.7}).round(2).tolist()
+        [[1.0], [0.57]]
+    """
+    scales = tuple(scales)
+    assessed = [scale.feature for scale in scales if scale.is_known and scale.feature.startswith(PREFIX)]
+    told = {feature: EVIDENCE + feature.removeprefix(PREFIX) for feature in assessed}
+    told = {feature: column for feature, column in told.items() if column in features.columns}
+    if not told:
+        return None
+    numbers = read_numbers(features, dict.fromkeys([*(scale.feature for scale in scales), *told.values()]))
+    for column in told.values():
+        negative = numbers[column] < 0
+        if negative.any():
+            raise ValueError(
+                f"features[{column!r}] == {numbers[column][negative][0]} for partner {features.index[negative][0]!r}, "
+                "must be between 0 and 1, or missing"
+            )
+    shares = np.zeros((len(features), len(scales)))
+    for place, scale in enumerate(scales):
+        share = np.ones(len(features))
+        if scale.feature in told and stated[scale.factor] > 0:
+            share = np.fmin(numbers[told[scale.feature]] / stated[scale.factor], 1.0)
+        shares[:, place] = np.where(np.isnan(numbers[scale.feature]) | (not scale.is_known), 0.0, share)
+    return shares
+
+
+def find_best_evidence(shares: np.ndarray, scales: Iterable[Scale]) -> np.ndarray:
+    """Tell how much of each factor's weight a partner's evidence is worth: as much as the best of its features.
+
+    Args:
+        shares: From `weigh_evidence`, partners x scales.
+        scales: From `fit_scales`.
+
+    Returns:
+        Partners x factors, 0 to 1; 0 where the factor is unknown.
+    """
+    factors = [scale.factor for scale in scales]
+    names = list(dict.fromkeys(factors))
+    return np.stack([shares[:, [factor == name for factor in factors]].max(axis=1) for name in names], axis=1)
+
+
+def spread_errors(
+    features: pd.DataFrame, errors: pd.DataFrame, scales: Iterable[Scale], shares: np.ndarray | None = None
+) -> pd.DataFrame:
     """Turn standard errors of features into standard deviations in points of factors.
 
     A feature's deviation is the root mean square of what one standard error up and one down move its points,
@@ -360,6 +401,7 @@ def spread_errors(features: pd.DataFrame, errors: pd.DataFrame, scales: Iterable
         errors: Standard errors in the features' units, at least 0; columns that are no feature of a scale are
             passed over; missing, absent rows and columns mean that no error is known and count as 0.
         scales: From `fit_scales`.
+        shares: How much each feature counts, from `weigh_evidence`; None: those known count alike.
 
     Returns:
         Partners x factors, points, at least 0; 0 where the factor is unknown.
@@ -382,13 +424,14 @@ def spread_errors(features: pd.DataFrame, errors: pd.DataFrame, scales: Iterable
     given = read_numbers(errors, [name for name in wanted if name in errors.columns])
     variance = {name: np.zeros(len(features)) for name in names}
     count = {name: np.zeros(len(features)) for name in names}
-    for scale in scales:
+    for place, scale in enumerate(scales):
         if not scale.is_known:
             continue
+        share = 1.0 if shares is None else shares[:, place]
         values = numbers[scale.feature]
         points = scale.to_points(values)
         known = ~np.isnan(points)
-        count[scale.factor] += known
+        count[scale.factor] += np.where(known, share, 0.0)
         if scale.feature not in given:
             continue
         error = pd.Series(given[scale.feature], index=errors.index).reindex(features.index).fillna(0.0).to_numpy()
@@ -396,9 +439,9 @@ def spread_errors(features: pd.DataFrame, errors: pd.DataFrame, scales: Iterable
             label = features.index[error < 0][0]
             raise ValueError(f"errors[{scale.feature!r}] == {error.min()} for partner {label!r}, must be >= 0")
         moves = (scale.to_points(values + error) - points) ** 2 + (scale.to_points(values - error) - points) ** 2
-        variance[scale.factor] += np.where(known, moves / 2, 0.0)
+        variance[scale.factor] += np.where(known, share**2 * moves / 2, 0.0)
     return pd.DataFrame(
-        {name: np.sqrt(variance[name]) / np.maximum(count[name], 1) for name in names},
+        {name: np.sqrt(variance[name]) / np.where(count[name] > 0, count[name], 1.0) for name in names},
         index=features.index,
         columns=names,
     )
@@ -525,30 +568,3 @@ class _Tails:
 
     def _power(self, place: int) -> np.ndarray:
         return self.centered[place] ** np.arange(1, 5)
-
-
-def impute_by_group(X: pd.DataFrame, groups: pd.Series) -> pd.DataFrame:
-    """Fill missing values with the mean of the group.
-
-    A rating needs no imputation: it shares the weight of what is unknown. This is for comparing with indices
-    that impute.
-
-    Args:
-        X: Columns of numbers.
-        groups: Group of each row, index as in `X`; missing means no group.
-
-    Returns:
-        As `X`; a value stays missing where the row has no group or its group no known value.
-
-    Raises:
-        ValueError: The indices differ, or a column holds text or an infinite number.
-
-    Examples:
-        >>> X = pd.DataFrame({"sales": [1.0, None, 3, None]})
-        >>> impute_by_group(X, pd.Series(["north", "north", "south", "west"]))["sales"].tolist()
-        [1.0, 1.0, 3.0, nan]
-    """
-    if not X.index.equals(groups.index):
-        raise ValueError("groups: its index differs from that of X; must be one group a row, in the same order")
-    numbers = pd.DataFrame(read_numbers(X, X.columns), index=X.index)
-    return numbers.fillna(numbers.groupby(groups.to_numpy(), observed=True).transform("mean"))

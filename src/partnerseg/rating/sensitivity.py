@@ -8,9 +8,8 @@ import pandas as pd
 from sklearn.utils import check_random_state
 
 from partnerseg.rating.aggregation import AGGREGATIONS
-from partnerseg.rating.intervals import SOURCES, draw_rank_interval
 
-GRID = 200
+GRID = 200  # points of the distribution of a factor, each equally likely
 # A correlation ratio takes at least so many partners, and groups of neighbors of at least this size.
 MIN_KNOWN = 30
 MIN_GROUP = 10
@@ -23,6 +22,7 @@ def measure_sensitivity(
     weights: pd.Series,
     distribution: pd.DataFrame | None = None,
     *,
+    evidence: np.ndarray | None = None,
     aggregation: str = "arithmetic",
     draws: int = 1024,
     random_state: Any = 0,
@@ -41,6 +41,7 @@ def measure_sensitivity(
         weights: Frozen weights by factor, at least 0.
         distribution: Frozen points of each factor, each row equally likely; None: quantiles of `points`. A factor
             whose column is missing was never known, moves nothing and so counts 0.
+        evidence: Share of each factor's weight that counts for each partner, partners x factors, 0-1; None: all of it.
         aggregation: A name in `aggregation.AGGREGATIONS`.
         draws: Base size of the Sobol sequence, a power of 2; the score is computed draws x (factors + 2) times.
         random_state: Seed of the sequence.
@@ -51,8 +52,8 @@ def measure_sensitivity(
         they differ at least twofold, the weight of what is unknown shared out as in the score).
 
     Raises:
-        ValueError: The weights are for other factors than the points, one is negative or all are 0, the aggregation
-            does not exist, or `draws` is no power of 2.
+        ValueError: There is no partner, the weights are for other factors than the points, one is negative or all are
+            0, the aggregation does not exist, or `draws` is no power of 2.
 
     References:
         Saltelli et al. (2010), Variance based sensitivity analysis of model output, Computer Physics Communications
@@ -65,6 +66,8 @@ def measure_sensitivity(
         >>> found["effective"].round(1).to_dict(), found["flagged"].to_dict()
         ({'sales': 0.9, 'service': 0.1}, {'sales': False, 'service': True})
     """
+    if not len(points):
+        raise ValueError("points has no row, must have one a partner: what a score follows is told of partners")
     if list(points.columns) != list(weights.index):
         raise ValueError(f"weights are for {list(weights.index)}, must be for {list(points.columns)}")
     if not ((weights >= 0).all() and weights.sum() > 0):
@@ -94,13 +97,14 @@ def measure_sensitivity(
 
         indices = estimate_sobol(score, len(used), draws=draws, random_state=random_state)
         result.loc[used, ["first_order", "total"]] = indices.to_numpy()
-    scores = aggregate(points.to_numpy(dtype=float), nominal.to_numpy())
+    counted = points.notna().astype(float) if evidence is None else points.notna() * evidence
+    scores = aggregate(points.to_numpy(dtype=float), nominal.to_numpy() * counted.to_numpy())
     for name in points.columns[points.notna().any() & distribution.notna().all()]:
         result.loc[name, "correlation_ratio"] = correlation_ratio(points[name].to_numpy(dtype=float), scores)
     spread = np.sqrt(result["correlation_ratio"])
     result["effective"] = spread / spread.sum() if spread.sum() > 0 else spread
     # What nobody is known on moves nothing: its weight is shared by the others, as in the score.
-    shared = nominal * points.notna().mean() * distribution.notna().all()
+    shared = nominal * counted.mean() * distribution.notna().all()
     both = pd.DataFrame({"nominal": shared / (shared.sum() or 1.0), "effective": result["effective"]})
     low, high = both.min(axis=1), both.max(axis=1)
     result["flagged"] = (high > 0) & (high >= TWOFOLD * low) & result["effective"].notna()
@@ -173,36 +177,3 @@ def correlation_ratio(x: np.ndarray, y: np.ndarray) -> float:
         return 0.0
     within = ((y - (np.bincount(group, weights=y) / count)[group]) ** 2).sum()
     return float(np.clip(1 - within / (n - len(count)) / (total / (n - 1)), 0.0, 1.0))
-
-
-def compare_sources(*args: Any, draws: int = 1000, **options: Any) -> pd.DataFrame:
-    """Tell which doubt moves the ranks most: weights, normalization, missing factors or noise.
-
-    Args:
-        *args: As for `intervals.draw_rank_interval`.
-        draws: Number of draws of each of the nine rounds.
-        **options: As for `intervals.draw_rank_interval`, but `sources`.
-
-    Returns:
-        Index source (weights, normalization, missing, noise): `alone`, the mean width of the rank intervals (worst
-        less best rank) when only it is drawn, and `without`, when all but it are. Largest `alone` first.
-
-    Raises:
-        ValueError: As `draw_rank_interval`.
-
-    Examples:
-        >>> points = np.random.default_rng(0).uniform(0, 100, (50, 3))
-        >>> compare_sources([points], np.ones(3), noise=np.full((50, 3), 30.0)).index[0]
-        'noise'
-    """
-
-    def width(*sources: str) -> float:
-        lower, upper = draw_rank_interval(*args, draws=draws, sources=sources, **options)
-        return float((upper - lower).mean()) if len(lower) else np.nan
-
-    rows = {
-        source: {"alone": width(source), "without": width(*[other for other in SOURCES if other != source])}
-        for source in SOURCES
-    }
-    frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis("source")
-    return frame.sort_values("alone", ascending=False, kind="stable")

@@ -42,7 +42,7 @@ def find_thresholds(score: pd.Series, tiers: Mapping[str, float] = TIERS) -> pd.
         {'gold': 90.0, 'silver': 70.0, 'bronze': 0.0}
     """
     shares = pd.Series(dict(tiers.items()), dtype=float)
-    if not len(shares) or (shares < 0).any() or abs(shares.sum() - 1) > 1e-6:
+    if not len(shares) or not (shares >= 0).all() or abs(shares.sum() - 1) > 1e-6:
         raise ValueError(f"rating.tiers == {shares.to_dict()}, must be shares >= 0 that sum to 1")
     best_first = np.sort(score.dropna().to_numpy(dtype=float))[::-1]
     if not len(best_first):
@@ -144,8 +144,8 @@ def follow_tiers(
     """
     _check_rule(thresholds, hysteresis)
     for name, value in (("grace_days", grace_days), ("min_tenure_days", min_tenure_days)):
-        if not value >= 0:
-            raise ValueError(f"rating.{name} == {value}, must be >= 0")
+        if not (np.isfinite(value) and value >= 0 and value == int(value)):
+            raise ValueError(f"rating.{name} == {value}, must be a whole number of days >= 0; 0 is without")
     if min_tenure_days and joined_at is None:
         raise ValueError(f"rating.min_tenure_days == {min_tenure_days}, must be 0 without joined_at: pass joined_at")
     if score.index.nlevels != 2 or not score.index.is_unique:
@@ -240,7 +240,7 @@ class _State:
 
     def __init__(self, partners: pd.Index, thresholds: pd.Series, hysteresis: float, grace_days: int) -> None:
         self.partners, self.thresholds, self.hysteresis = partners, thresholds, hysteresis
-        self.grace = np.timedelta64(grace_days, "D")
+        self.grace = np.timedelta64(int(grace_days), "D")
         self.place = np.full(len(partners), -1)
         self.below_since = np.full(len(partners), np.datetime64("NaT"), dtype="datetime64[ns]")
         self.held_back = np.zeros(len(partners), dtype=bool)
@@ -300,10 +300,12 @@ def _read_days(dates: pd.Index) -> pd.DatetimeIndex:
 
 
 def _check_rule(thresholds: pd.Series, hysteresis: float) -> None:
+    if not isinstance(thresholds, pd.Series):
+        raise ValueError(f"thresholds is {type(thresholds).__name__}, must be a Series of points by tier, best first")
     if (thresholds.diff() > 0).any():
         raise ValueError(f"thresholds == {thresholds.to_dict()}, must fall from the best tier to the last")
-    if not hysteresis >= 0:
-        raise ValueError(f"rating.hysteresis == {hysteresis}, must be >= 0")
+    if not (np.isfinite(hysteresis) and hysteresis >= 0):
+        raise ValueError(f"rating.hysteresis == {hysteresis}, must be a number >= 0; 0 is without hysteresis")
 
 
 def _read_places(tiers: pd.Series, thresholds: pd.Series) -> np.ndarray:
@@ -311,7 +313,9 @@ def _read_places(tiers: pd.Series, thresholds: pd.Series) -> np.ndarray:
     labels = tiers.astype(object)
     unknown = set(labels.dropna()) - set(names)
     if unknown:
-        raise ValueError(f"previous holds the tiers {sorted(unknown)}; possible values are: {', '.join(names)}")
+        raise ValueError(
+            f"previous holds the tiers {sorted(map(str, unknown))}; possible values are: {', '.join(names)}"
+        )
     return labels.map({name: place for place, name in enumerate(names)}).fillna(-1).to_numpy(dtype=int)
 
 

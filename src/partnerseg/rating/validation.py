@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,11 +13,12 @@ from scipy.special import expit, logit, ndtri
 from scipy.stats import rankdata
 from sklearn.utils import check_random_state
 
+from partnerseg.rating.samples import MIN_PARTNERS, measure_error
+
 if TYPE_CHECKING:
     from partnerseg.programme.sources import Programme
 
 TOP = 0.1
-MIN_PARTNERS = 30
 
 
 def next_outcomes(
@@ -114,8 +116,8 @@ def validate_rating(
         `finding`, a sentence. Figures are missing under 30 partners or when nothing varies.
 
     Raises:
-        ValueError: A baseline is called rating, an outcome and a baseline share a name, an index has
-            duplicates, `draws` is under 1, or `level` is not between 0 and 1.
+        ValueError: `score` is empty or infinite, a baseline is called rating, an outcome and a baseline share a
+            name, an index has duplicates, `draws` is under 1, or `level` is not between 0 and 1.
 
     References:
         Efron, B., Tibshirani, R. (1993), An Introduction to the Bootstrap, Chapman & Hall, chapter 13.
@@ -129,10 +131,11 @@ def validate_rating(
         >>> result[["predictor", "n", "spearman", "kendall"]].values.tolist()
         [['rating', 40, 1.0, 1.0]]
     """
+    _check({"score": score, "outcomes": outcomes}, draws, level)
     baselines = pd.DataFrame(index=score.index) if baselines is None else baselines
     if "rating" in baselines.columns or set(baselines.columns) & set(outcomes.columns):
         raise ValueError("baselines: a name is `rating` or the name of an outcome; rename the baseline")
-    _check({"score": score, "outcomes": outcomes, "baselines": baselines}, draws, level)
+    _check({"score": score, "baselines": baselines}, draws, level)
     predictors = pd.concat([score.rename("rating"), baselines], axis=1, join="inner").astype(float)
     rows = []
     for outcome in outcomes.columns:
@@ -178,8 +181,8 @@ def compare_ratings(
         data, so a close `winner` deserves a later date as a second look.
 
     Raises:
-        ValueError: No rating is given, two share a name, an index has duplicates, `draws` is under 1, or `level` is
-            not between 0 and 1.
+        ValueError: No rating is given, one is empty or infinite, two share a name, an index has duplicates, `draws`
+            is under 1, or `level` is not between 0 and 1.
 
     Examples:
         >>> skill = pd.Series(range(100), dtype=float)
@@ -190,12 +193,12 @@ def compare_ratings(
     """
     if not ratings:
         raise ValueError("ratings == {}, must hold at least one rating")
-    first = next(iter(ratings.values()))
-    baselines = pd.DataFrame(index=first.index) if baselines is None else baselines
+    named = {f"ratings[{str(name)!r}]": score for name, score in ratings.items()}
+    _check({**named, "outcomes": outcomes}, draws, level)
+    baselines = pd.DataFrame(index=next(iter(ratings.values())).index) if baselines is None else baselines
     for name in set(ratings) & set(baselines.columns):
         raise ValueError(f"ratings, baselines: both hold {name!r}; rename the baseline")
-    named = {f"ratings[{name!r}]": score for name, score in ratings.items()}
-    _check({**named, "outcomes": outcomes, "baselines": baselines}, draws, level)
+    _check({**named, "baselines": baselines}, draws, level)
     columns = [score.rename(name) for name, score in ratings.items()]
     models = pd.concat([*columns, baselines], axis=1, join="inner").astype(float)
     rows: list[dict[str, Any]] = []
@@ -267,13 +270,13 @@ def calibrate_tiers(
         steps = dict(pairwise(told))
         monotone = all(means[one] >= means[other] for one, other in steps.items())
         for place, name in enumerate(tiers):
-            error = _error(influence[place], partner) if place in told else np.nan
+            error = measure_error(influence[place], partner) if place in told else np.nan
             row: dict[str, Any] = {"outcome": str(outcome), "tier": name, "n": sizes[place], "mean": means[place]}
             row |= {"lower": means[place] - wide * error, "upper": means[place] + wide * error}
             row |= {"step": np.nan, "step_lower": np.nan, "step_upper": np.nan, "order": None, "monotone": monotone}
             if place in steps:
                 below = steps[place]
-                step, error = means[place] - means[below], _error(influence[place] - influence[below], partner)
+                step, error = means[place] - means[below], measure_error(influence[place] - influence[below], partner)
                 row |= {"step": step, "step_lower": step - wide * error, "step_upper": step + wide * error}
                 row["order"] = _decide(row["step_lower"], row["step_upper"], "above", "below")
             rows.append(row)
@@ -475,6 +478,14 @@ class _Order:
 
 
 def _check(tables: Mapping[str, pd.Series | pd.DataFrame], draws: int, level: float) -> None:
+    for name, table in tables.items():
+        kind = pd.Series if name == "score" or name.startswith("ratings[") else pd.DataFrame
+        if name != "tier" and not isinstance(table, kind):
+            raise ValueError(f"{name} is {type(table).__name__}, must be a {kind.__name__} with the index partner_id")
+        if kind is pd.Series and not len(table):
+            raise ValueError(f"{name} is empty, must hold at least one partner; rate a date with `PartnerRating.score`")
+        if kind is pd.Series and np.isinf(table.to_numpy(dtype=float, na_value=np.nan)).any():
+            raise ValueError(f"{name} holds an infinite score, must be finite; missing where a partner is not rated")
     if not all(table.index.is_unique for table in tables.values()):
         raise ValueError(
             f"{', '.join(tables)}: a partner has more than one row; must be one row a partner, or a partner and date"
@@ -482,8 +493,8 @@ def _check(tables: Mapping[str, pd.Series | pd.DataFrame], draws: int, level: fl
     levels = {name: table.index.nlevels for name, table in tables.items()}
     if len(set(levels.values())) > 1 or max(levels.values()) > 2:
         raise ValueError(f"levels of the index == {levels}, must be the same: partner_id, or (as_of, partner_id)")
-    if not draws >= 1:
-        raise ValueError(f"draws == {draws}, must be >= 1")
+    if not (isinstance(draws, Integral) and draws >= 1):
+        raise ValueError(f"draws == {draws}, must be a whole number >= 1; 1000 is usual")
     if not 0 < level < 1:
         raise ValueError(f"level == {level}, must be between 0 and 1")
 
@@ -574,14 +585,8 @@ def _pool(parts: list[tuple[float, np.ndarray]], place: list[np.ndarray]) -> tup
         return np.nan, np.nan
     sizes = np.array([len(place[k]) for k in told])
     figure = float(np.average([parts[k][0] for k in told], weights=sizes))
-    return figure, _error(np.concatenate([parts[k][1] for k in told]), np.concatenate([place[k] for k in told]))
-
-
-def _error(influence: np.ndarray, partner: np.ndarray) -> float:
-    """Standard error of a mean of influences, summed by partner."""
-    codes = pd.factorize(partner)[0]
-    total = np.bincount(codes, influence)
-    return float(np.sqrt((total**2).sum() * len(total) / max(len(total) - 1, 1)) / len(influence))
+    partner = pd.factorize(np.concatenate([place[k] for k in told]))[0]
+    return figure, measure_error(np.concatenate([parts[k][1] for k in told]), partner)
 
 
 def _limits(figure: float, error: float, level: float, least: float) -> tuple[float, float]:

@@ -3,22 +3,28 @@
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from partnerseg.rating.judgments import (
+    check_judged,
+    check_name,
     complete_judgments,
     find_consistency_ratio,
     find_principal,
     name_judgment,
     read_best_worst,
+    read_by_name,
     read_judgments,
+    read_number,
     split_best_worst,
 )
 from partnerseg.rating.learning import Fit, choose_strength, read_outcome
 from partnerseg.rating.moments import SAMPLE, Moments, fold_blocks, measure_moments, read_values
+from partnerseg.rating.panel import Changes, learn_weights
 
 # Factors so correlated say the same.
 SAME = 1 - 1e-12
@@ -52,16 +58,17 @@ def direct(weights: Mapping[str, float] | pd.Series) -> Weights:
         weights: A number of at least 0 for each factor; only ratios count.
 
     Raises:
-        ValueError: A weight is negative, missing or infinite, or all are zero.
+        ValueError: A weight is negative, missing, infinite or text, all are zero, there is none, or a factor stands
+            there twice.
 
     Examples:
         >>> direct({"volume": 3, "quality": 1}).weights.to_dict()
         {'volume': 0.75, 'quality': 0.25}
     """
-    stated = pd.Series(weights, dtype=float)
-    for name, weight in stated.items():
-        if not (np.isfinite(weight) and weight >= 0):
-            raise ValueError(f"weight of {name} == {weight}, must be a number >= 0")
+    given = read_by_name("weights", weights)
+    _check_names("weights", given)
+    numbers = [read_number(f"weight of {name}", weight, 0) for name, weight in given.items()]
+    stated = pd.Series(numbers, index=weights.index if isinstance(weights, pd.Series) else list(given))
     return Weights("direct", _share(stated, "weights"))
 
 
@@ -72,13 +79,17 @@ def equal(factors: Iterable[str]) -> Weights:
         factors: Names of the factors.
 
     Raises:
-        ValueError: There is no factor.
+        ValueError: There is no factor, or a name stands there twice.
 
     Examples:
         >>> equal(["volume", "quality"]).weights.to_dict()
         {'volume': 0.5, 'quality': 0.5}
     """
-    return Weights("equal", _share(pd.Series(1.0, index=list(factors)), "weights"))
+    if isinstance(factors, str):
+        raise ValueError(f"factors == {factors!r}, must be a list of names, as [{factors!r}]")
+    names = list(factors)
+    _check_names("factors", names)
+    return Weights("equal", _share(pd.Series(1.0, index=names), "weights"))
 
 
 def ahp(judgments: pd.DataFrame | Iterable[Mapping[str, Any]], *, max_consistency_ratio: float = 0.10) -> Weights:
@@ -92,7 +103,7 @@ def ahp(judgments: pd.DataFrame | Iterable[Mapping[str, Any]], *, max_consistenc
         judgments: Rows `{better, worse, times}` ("volume is 3 times as important as service"), each pair once; or a
             square frame, factors x factors, with how many times the row is as important as the column (missing
             where not judged; one of the two halves is enough). Times are above 0, customarily 1 to 9.
-        max_consistency_ratio: Judgments that contradict each other more are refused.
+        max_consistency_ratio: Judgments that contradict each other more are refused; at least 0.
 
     Returns:
         Weights with `consistency_ratio`; `details` holds the completed matrix, factors x factors.
@@ -115,14 +126,14 @@ def ahp(judgments: pd.DataFrame | Iterable[Mapping[str, Any]], *, max_consistenc
         >>> ahp(rows).weights.round(4).to_dict()
         {'volume': 0.5714, 'quality': 0.2857, 'service': 0.1429}
     """
+    limit = read_number("max_consistency_ratio", max_consistency_ratio, 0)
     names, judged = read_judgments(judgments)
     completed = complete_judgments(names, judged)
     largest, vector = find_principal(completed)
     ratio = find_consistency_ratio(largest, len(names))
-    if ratio > max_consistency_ratio:
+    if ratio > limit:
         raise ValueError(
-            f"judgments: consistency ratio == {ratio:.3f}, must be <= {max_consistency_ratio}; "
-            + name_judgment(names, judged)
+            f"judgments: consistency ratio == {ratio:.3f}, must be <= {limit:g}; " + name_judgment(names, judged)
         )
     details = pd.DataFrame(completed, index=names, columns=names)
     return Weights("ahp", _share(pd.Series(vector, index=names), "weights"), details, consistency_ratio=ratio)
@@ -219,7 +230,7 @@ def entropy(X: pd.DataFrame) -> Weights:
         >>> entropy(pd.DataFrame({"volume": [0.0, 1.0], "quality": [1.0, 3.0]})).weights.round(4).to_dict()
         {'volume': 0.8412, 'quality': 0.1588}
     """
-    values = read_values(X)
+    values = _read_points(X)
     peak = np.nanmax(np.abs(values[:: max(1, len(values) // SAMPLE)]), axis=0, initial=0.0)
     peak = np.where(np.isfinite(peak) & (peak > 0), peak, 1.0)[:, None]
 
@@ -296,7 +307,7 @@ def critic(X: pd.DataFrame) -> Weights:
         >>> critic(X).weights.to_dict()
         {'a': 0.3125, 'b': 0.4375, 'c': 0.25}
     """
-    moments = measure_moments(read_values(X))
+    moments = measure_moments(_read_points(X))
     varying = _screen(X.columns, moments.n, moments.low, moments.high)
     correlation = _fill_correlation(X.columns, moments, varying)
     with np.errstate(all="ignore"):
@@ -344,12 +355,12 @@ def pca(X: pd.DataFrame, *, components: int | None = None) -> Weights:
         >>> pca(X).weights.round(2).to_dict()
         {'a': 0.33, 'b': 0.33, 'c': 0.34}
     """
-    moments = measure_moments(read_values(X))
+    moments = measure_moments(_read_points(X))
     varying = _screen(X.columns, moments.n, moments.low, moments.high)
     count = int(varying.sum())
     if count == 0:
         return Weights("pca", _share(pd.Series(0.0, index=X.columns), "variance"))
-    if components is not None and not 1 <= components <= count:
+    if components is not None and not 1 <= _read_count("components", components) <= count:
         raise ValueError(f"components == {components}, must be between 1 and the {count} factors that vary")
     correlation = _fill_correlation(X.columns, moments, varying)[np.ix_(varying, varying)]
     eigenvalues, vectors = np.linalg.eigh(correlation)
@@ -412,7 +423,8 @@ def benefit_of_the_doubt(
         >>> result.details["composite"].round(4).to_dict()
         {'a': 1.0, 'b': 1.0, 'c': 0.6667}
     """
-    values = read_values(X)
+    values = _read_points(X)
+    count = _read_count("partners", partners)
     moments = measure_moments(values)
     varying = _screen(X.columns, moments.n, moments.low, moments.high)
     _fill_correlation(X.columns, moments, varying)
@@ -422,11 +434,12 @@ def benefit_of_the_doubt(
     if not varying.any():
         return Weights("benefit_of_the_doubt", _share(pd.Series(0.0, index=X.columns), "shares"))
     names = X.columns[varying]
-    bounds = _read_bounds(names, lower, upper)
+    bounds = _read_bounds(X.columns, lower, upper)[:, varying]
+    _check_bounds(names, bounds)
     known = np.nan_to_num(values[:, varying], nan=0.0) / moments.high[varying]
     peers = _find_frontier(known)
     order = np.argsort(X.index.map(str), kind="stable") if X.index.nlevels == 1 else np.arange(len(X))
-    chosen = np.sort(order[np.unique(np.linspace(0, len(X) - 1, min(partners, len(X))).round().astype(int))])
+    chosen = np.sort(order[np.unique(np.linspace(0, len(X) - 1, min(count, len(X))).round().astype(int))])
     details = pd.DataFrame(0.0, index=X.index[chosen], columns=["composite", *X.columns])
     details.loc[~known[chosen].any(axis=1)] = np.nan
     for place, partner in enumerate(chosen):
@@ -465,8 +478,8 @@ def learned(
         prior's effect was). Where no factor goes with the outcome the prior's weights are returned.
 
     Raises:
-        ValueError: An index is repeated, a value is infinite, the prior lacks a factor, `strength` is negative, the
-            outcome is known for fewer than 30 partners or does not vary, or no factor varies among them.
+        ValueError: An index is repeated, a value is infinite or text, the prior lacks a factor, `strength` is
+            negative, the outcome is known for fewer than 30 partners or does not vary, or no factor varies among them.
 
     Warns:
         UserWarning: A factor weighs 0 since it is constant or unknown wherever the outcome is known, two are the
@@ -482,7 +495,12 @@ def learned(
         >>> learned(X, y).weights.round(1).to_dict()
         {'volume': 0.8, 'service': 0.2, 'luck': 0.0}
     """
-    table, target, groups = read_outcome(X, y)
+    _read_points(X)
+    if not isinstance(y, pd.Series):
+        raise ValueError(f"y is a {type(y).__name__}, must be a series by the index of X")
+    if strength is not None:
+        strength = read_number("strength", strength, 0)
+    table, target, groups = read_outcome(X, pd.Series(read_values(y.to_frame("y"))[:, 0], y.index))
     values = read_values(table)
     moments = measure_moments(values)
     varying = _screen(X.columns, moments.n, moments.low, moments.high, where=" wherever the outcome is known")
@@ -490,12 +508,11 @@ def learned(
         raise ValueError("no factor varies among the partners whose outcome is known; use direct or equal weights")
     for one, other in _find_same(values, varying):
         _warn_of_same(X.columns[one], X.columns[other])
-    if strength is not None and not 0 <= strength < np.inf:
-        raise ValueError(f"strength == {strength}, must be a number >= 0")
-    expert = _read_prior(X.columns, prior)
+    expert = equal(X.columns) if prior is None else _take_stated(X.columns, prior, "prior")
     used = values[:, varying]
     scaled = (used - np.nanmean(used, axis=0)) / moments.deviation[varying]
-    start = expert[varying] * moments.deviation[varying]
+    trusted = expert.weights.to_numpy()[varying]
+    start = trusted * moments.deviation[varying]
     if strength is None:
         strength = choose_strength(scaled, target, start, groups)
     fit = Fit.of(scaled, target, start)
@@ -509,7 +526,7 @@ def learned(
     weights[varying] = effect / moments.deviation[varying]
     if not effect.sum() > 1e-12:
         warnings.warn("no factor goes with the outcome: the prior's weights are returned", stacklevel=2)
-        weights[varying] = expert[varying]
+        weights[varying] = trusted
     return Weights("learned", _share(weights, "effects"), details, strength=float(strength))
 
 
@@ -524,7 +541,8 @@ def blend(parts: Mapping[str, Weights], shares: Mapping[str, float] | None = Non
         Weights; `details` holds the weights of each part, one column a part.
 
     Raises:
-        ValueError: There is no part, factors differ, a share is impossible, or names of shares and parts differ.
+        ValueError: There is no part or one is no `Weights`, factors differ, a share is impossible, or names of shares
+            and parts differ.
 
     Examples:
         >>> parts = {"expert": direct({"volume": 3, "quality": 1}), "even": equal(["volume", "quality"])}
@@ -533,7 +551,10 @@ def blend(parts: Mapping[str, Weights], shares: Mapping[str, float] | None = Non
     """
     if not parts:
         raise ValueError("parts: there is none; name at least one method, as {direct: 0.5, critic: 0.5}")
-    counts = {name: 1.0 for name in parts} if shares is None else dict(shares.items())
+    for name, part in parts.items():
+        if not isinstance(part, Weights):
+            raise ValueError(f"parts: {name} is a {type(part).__name__}, must be Weights, as direct({{volume: 1}})")
+    counts = dict.fromkeys(parts, 1.0) if shares is None else read_by_name("shares", shares)
     if set(counts) != set(parts):
         raise ValueError(f"shares name {', '.join(counts)}, must be the parts: {', '.join(parts)}")
     share = direct(counts).weights
@@ -546,22 +567,30 @@ def blend(parts: Mapping[str, Weights], shares: Mapping[str, float] | None = Non
     return Weights("blend", _share(sum(details[name] * share[name] for name in parts), "weights"), details)
 
 
+def _weigh_direct(X: pd.DataFrame, **given: Any) -> Weights:
+    stated = read_by_name("stated", _need(given, "stated", "direct"))
+    for name in stated:
+        check_name("stated: a name", name, _list_factors(X, given))
+    return _take_stated(X.columns, stated, "stated")
+
+
 def _weigh_ahp(X: pd.DataFrame, **given: Any) -> Weights:
-    result = ahp(_need(given, "judgments", "ahp"))
-    return _take(result, X.columns)
+    return _take(ahp(_need_judgments(X, given, "ahp")), X.columns)
 
 
 def _weigh_best_worst(X: pd.DataFrame, **given: Any) -> Weights:
-    result = best_worst(*split_best_worst(_need(given, "judgments", "best_worst")))
-    return _take(result, X.columns)
+    return _take(best_worst(*split_best_worst(_need_judgments(X, given, "best_worst"))), X.columns)
 
 
 def _weigh_learned(X: pd.DataFrame, **given: Any) -> Weights:
-    return learned(X, _need(given, "outcome", "learned"), prior=given.get("stated"))
+    outcome = _need(given, "outcome", "learned")
+    if isinstance(outcome, Changes):
+        return learn_weights(X, outcome, prior=given.get("stated"))
+    return learned(X, outcome, prior=given.get("stated"))
 
 
 def _weigh_blend(X: pd.DataFrame, **given: Any) -> Weights:
-    shares = _need(given, "blend", "blend")
+    shares = read_by_name("blend", _need(given, "blend", "blend"))
     for name in shares:
         if name not in WEIGHTINGS or name == "blend":
             possible = ", ".join(sorted(set(WEIGHTINGS) - {"blend"}))
@@ -569,10 +598,11 @@ def _weigh_blend(X: pd.DataFrame, **given: Any) -> Weights:
     return blend({name: WEIGHTINGS[name](X, **given) for name in shares}, shares)
 
 
-# How a rating finds its weights, called as WEIGHTINGS[name](X, stated=..., judgments=..., outcome=..., blend=...): X
-# holds the points of the factors that vary; what a method does not need may be left out.
+# How a rating finds its weights, called as WEIGHTINGS[name](X, stated=..., judgments=..., outcome=..., blend=...,
+# factors=...): X holds the points of the factors that vary, `factors` names all there are (those of X where left out),
+# also those that may be judged though they do not vary; what a method does not need may be left out.
 WEIGHTINGS: dict[str, Callable[..., Weights]] = {
-    "direct": lambda X, **given: direct(_need(given, "stated", "direct")),
+    "direct": _weigh_direct,
     "equal": lambda X, **given: equal(X.columns),
     "ahp": _weigh_ahp,
     "best_worst": _weigh_best_worst,
@@ -592,6 +622,17 @@ def _need(given: Mapping[str, Any], name: str, method: str) -> Any:
     return found
 
 
+def _need_judgments(X: pd.DataFrame, given: Mapping[str, Any], method: str) -> Any:
+    judgments = _need(given, "judgments", method)
+    check_judged(judgments, _list_factors(X, given))
+    return judgments
+
+
+def _list_factors(X: pd.DataFrame, given: Mapping[str, Any]) -> list[Any]:
+    factors = given.get("factors")
+    return list(X.columns if factors is None else factors)
+
+
 def _take(result: Weights, names: pd.Index) -> Weights:
     """Keep the factors asked for, of all that were judged."""
     missing = [name for name in names if name not in result.weights.index]
@@ -600,11 +641,36 @@ def _take(result: Weights, names: pd.Index) -> Weights:
     return replace(result, weights=_share(result.weights.reindex(names), "weights"))
 
 
-def _share(amount: pd.Series, what: str) -> pd.Series:
-    total = amount.sum()
-    if not total > 0:
+def _check_names(where: str, names: Iterable[Any]) -> None:
+    index = pd.Index(list(names))
+    if not len(index):
+        raise ValueError(f"{where}: there is none; name at least one factor")
+    if not index.is_unique:
+        raise ValueError(f"{where} names {index[index.duplicated()][0]} twice; keep one of them")
+
+
+def _read_points(X: pd.DataFrame) -> np.ndarray:
+    """Return the points of partners x factors, at least one of each."""
+    values = read_values(X)
+    if not values.size:
         raise ValueError(
-            f"{what} of all {len(amount)} factors sum to {total}, must be > 0; use direct or equal weights"
+            f"X has {len(X)} partners and {len(X.columns)} factors, must have some of both; use direct or equal weights"
+        )
+    return values
+
+
+def _read_count(where: str, count: Any) -> int:
+    if not isinstance(count, Integral) or isinstance(count, bool) or count < 1:
+        raise ValueError(f"{where} == {count!r}, must be a whole number >= 1")
+    return int(count)
+
+
+def _share(amount: pd.Series, what: str) -> pd.Series:
+    with np.errstate(over="ignore"):
+        total = amount.sum()
+    if not 0 < total < np.inf:
+        raise ValueError(
+            f"{what} of all {len(amount)} factors sum to {total}, must be > 0 and finite; use direct or equal weights"
         )
     return (amount / total).rename("weight")
 
@@ -680,17 +746,22 @@ def _rotate(loadings: np.ndarray) -> np.ndarray:
 def _read_bounds(names: pd.Index, lower: Any, upper: Any) -> np.ndarray:
     """Return bounds of shares, 2 x factors."""
     bounds = np.empty((2, len(names)))
-    for row, (given, default) in enumerate(((lower, 0.0), (upper, 1.0))):
-        by_name = dict(given.items()) if hasattr(given, "items") else {name: given for name in names}
-        bounds[row] = [float(by_name.get(name, default)) for name in names]
+    for row, (where, given, default) in enumerate((("lower", lower, 0.0), ("upper", upper, 1.0))):
+        by_name = read_by_name(where, given) if hasattr(given, "items") else dict.fromkeys(names, given)
+        for name in by_name:
+            check_name(f"{where}: a name", name, names)
+        bounds[row] = [read_number(f"{where} bound of {name}", by_name.get(name, default), 0) for name in names]
+    return bounds
+
+
+def _check_bounds(names: pd.Index, bounds: np.ndarray) -> None:
     for name, least, most in zip(names, *bounds, strict=True):
-        if not 0 <= least <= most <= 1:
+        if not least <= most <= 1:
             raise ValueError(f"bounds of {name} are {least:g} and {most:g}, must be 0 <= lower <= upper <= 1")
     if bounds[0].sum() > 1 + 1e-12 or bounds[1].sum() < 1 - 1e-12:
         raise ValueError(
             f"lower bounds sum to {bounds[0].sum():g} and upper bounds to {bounds[1].sum():g}; must be <= 1 and >= 1"
         )
-    return bounds
 
 
 def _find_frontier(values: np.ndarray) -> np.ndarray:
@@ -736,11 +807,10 @@ def _give_benefit(own: np.ndarray, peers: np.ndarray, bounds: np.ndarray) -> tup
     return min(composite, 1.0), shares
 
 
-def _read_prior(names: pd.Index, prior: Any) -> np.ndarray:
-    if prior is None:
-        return equal(names).weights.to_numpy()
-    stated = pd.Series(dict(prior.items()), dtype=float)
-    missing = [name for name in names if name not in stated.index]
+def _take_stated(names: pd.Index, given: Any, where: str) -> Weights:
+    """Take the stated weights of the factors asked for."""
+    stated = read_by_name(where, given)
+    missing = [name for name in names if name not in stated]
     if missing:
-        raise ValueError(f"prior has no weight for factor {missing[0]}; give one, 0 if it should not count")
-    return direct(stated.reindex(names)).weights.to_numpy()
+        raise ValueError(f"{where} has no weight for factor {missing[0]}; give one, 0 if it should not count")
+    return direct({name: stated[name] for name in names})

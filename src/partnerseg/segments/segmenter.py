@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, ClusterMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from partnerseg.features.assessments import EVIDENCE
 from partnerseg.features.catalogue import RATING_ONLY
 from partnerseg.segments.discovery import (
     FEW,
@@ -134,7 +135,8 @@ class PartnerSegmenter(TransformerMixin, ClusterMixin, BaseEstimator):
         frame = self._read(X, reset=True)
         self._check_parameters()
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        left = () if self.columns is not None and len(self.columns) else frame.columns.intersection(list(RATING_ONLY))
+        made = [name for name in frame.columns if name in RATING_ONLY or str(name).startswith(EVIDENCE)]
+        left = pd.Index([] if self.columns is not None and len(self.columns) else made)
         encoding = learn_encoding(frame, list(frame.columns.drop(left)) if len(left) else self.columns)
         reasons = dict.fromkeys(map(str, left), "made for the rating")
         self._encoding = replace(encoding, dropped={**encoding.dropped, **reasons})

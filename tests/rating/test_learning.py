@@ -1,0 +1,297 @@
+"""Weights learned from how partners changed: panels with known truth, exact expectations, and the sample programme."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import spearmanr
+
+import partnerseg as ps
+from partnerseg.programme.planted import FACTOR_EFFECTS
+from partnerseg.rating import panel as panels
+from partnerseg.rating.panel import Changes, build_periods, expect_changes, learn_weights
+from partnerseg.rating.weights import learned
+
+ENDS = [str(day.date()) for day in pd.date_range("2023-09-30", "2026-06-30", freq="QE")]
+FACTORS = [
+    {"factor": "skill", "features": ["test", "passed_365d"], "bounds": [[0, 100], []]},
+    {"factor": "care", "features": ["errors"], "direction": ["down"]},
+    {"factor": "luck", "features": ["guess"]},
+]
+COUNTS = {"test": "tests"}
+EFFECTS = {"skill": 0.2, "care": 0.1, "luck": 0.0}
+SAMPLE = [
+    {"factor": "training_and_specialization", "features": ["training_score_365d", "trainings_365d"]},
+    {"factor": "task_quality", "features": ["task_quality_365d", "on_time_rate_365d"]},
+    {"factor": "audience_communication", "features": ["reply_rate_365d", "open_rate_365d", "attendances_365d"]},
+    *[
+        {"factor": name, "features": [f"assessed_{name}"]}
+        for name in (
+            "teamwork",
+            "marketing_strategy",
+            "content_uniqueness",
+            "strategic_planning",
+            "technical_equipment",
+        )
+    ],
+]
+
+
+def draw_factors(rng: np.random.Generator, partners: int, dates: int, memory: float) -> np.ndarray:
+    """Stationary factors of unit variance, partners x dates."""
+    levels = rng.normal(size=(partners, dates))
+    for date in range(1, dates):
+        levels[:, date] = memory * levels[:, date - 1] + np.sqrt(1 - memory**2) * levels[:, date]
+    return levels
+
+
+def draw_panel(seed: int, partners: int = 2000, memory: float = 0.7) -> pd.DataFrame:
+    """Factors seen through levels and noise; orders of the next period follow them, on a level of each partner."""
+    rng = np.random.default_rng(seed)
+    dates = len(ENDS)
+    skill, care, luck = (draw_factors(rng, partners, dates, memory) for _ in range(3))
+    lasting = rng.normal(size=(partners, 1))
+    # Who has a high level in everything orders more, whatever it changes: nothing to learn from.
+    mean = 10 * np.exp(0.5 * lasting + 0.1 * rng.normal(size=(partners, dates)))
+    mean[:, 1:] *= np.exp(EFFECTS["skill"] * skill + EFFECTS["care"] * care + EFFECTS["luck"] * luck)[:, :-1]
+    mean *= 1 + 0.2 * (np.arange(dates) % 4 == 1)
+    tests = rng.poisson(1.5, (partners, dates))
+    spread = 10 / np.sqrt(np.maximum(tests, 1))
+    columns = {
+        "test": np.where(tests > 0, 50 + 8 * lasting + 6 * skill + spread * rng.normal(size=mean.shape), np.nan),
+        "tests": tests.astype(float),
+        "passed_365d": rng.poisson(2 * np.exp(0.3 * skill + 0.3 * lasting)).astype(float),
+        "errors": 5 + lasting - 0.5 * care + 0.5 * rng.normal(size=mean.shape),
+        "guess": np.where(rng.random(mean.shape) < 0.5, luck + 0.5 * rng.normal(size=mean.shape), np.nan),
+        "frequency_365d": rng.poisson(mean).astype(float),
+    }
+    index = pd.MultiIndex.from_product([ENDS, [f"P{k:04}" for k in range(partners)]], names=["as_of", "partner_id"])
+    return pd.DataFrame({name: values.T.ravel() for name, values in columns.items()}, index=index)
+
+
+def find_effects(changes: Changes) -> pd.Series:
+    found = np.linalg.lstsq(changes.X.to_numpy(), changes.y.to_numpy())[0]
+    return pd.Series(found, index=changes.X.columns)
+
+
+@pytest.fixture(scope="module")
+def panel() -> pd.DataFrame:
+    return draw_panel(0)
+
+
+@pytest.fixture(scope="module")
+def changes(panel) -> Changes:
+    return expect_changes(panel, FACTORS, counts=COUNTS)
+
+
+# Expected changes
+
+
+def test_effects_memory_and_noise_are_those_planted():
+    # Means over six panels; standard errors of one panel's effects are about 0.015, of a signal about 10%.
+    found = [expect_changes(draw_panel(seed), FACTORS, counts=COUNTS) for seed in range(6)]
+    effects = pd.DataFrame([find_effects(one) for one in found]).mean()
+    assert effects["skill"] == pytest.approx(0.2, abs=0.03)
+    assert effects["care"] == pytest.approx(0.1, abs=0.02)
+    assert effects["luck"] == pytest.approx(0.0, abs=0.02)
+    assert np.mean([one.memory for one in found]) == pytest.approx(0.7, abs=0.07)
+    test = pd.concat([one.measures for one in found]).query("feature == 'test'").mean(numeric_only=True)
+    assert test["signal"] == pytest.approx(36, rel=0.25)
+    assert test["level"] == pytest.approx(64, rel=0.25)
+    assert test["noise"] == pytest.approx(100, rel=0.25)
+
+
+def test_what_is_expected_is_the_exact_conditional_mean_of_what_was_seen_so_far():
+    rng = np.random.default_rng(3)
+    partners, dates, memory = 4, 5, 0.6
+    rows = []
+    for signal, level, noise in ((4.0, 2.0, 3.0), (1.0, 0.0, 0.5)):
+        cases = rng.integers(0, 3, (partners, dates)).astype(float)
+        measure = panels._Measure("f", "m", rng.normal(size=(partners, dates)) * (cases > 0), cases, False)
+        rows.append(panels._Noise(measure, signal, level, noise))
+    precision = rng.integers(0, 3, (partners, dates)).astype(float)
+    found = panels._expect(rows, memory, precision)
+    own = memory ** np.abs(np.subtract.outer(range(dates), range(dates)))
+    for partner in range(partners):
+        for day in range(dates):
+            past = precision[partner, :day]
+            if past.sum() == 0:
+                assert found[partner, day] == 0
+                continue
+            wanted = -np.append(past / past.sum(), np.zeros(dates - day))
+            wanted[day] += 1
+            # Joint normal distribution of all values seen up to the day, written out.
+            seen = [(j, t) for j, row in enumerate(rows) for t in range(day + 1) if row.measure.cases[partner, t] > 0]
+            roots = np.array([np.sqrt(rows[j].signal) for j, _ in seen])
+            times = [t for _, t in seen]
+            among = np.outer(roots, roots) * own[np.ix_(times, times)]
+            among += [[rows[j].level * (j == k) for k, _ in seen] for j, _ in seen]
+            among += np.diag([rows[j].noise / rows[j].measure.cases[partner, t] for j, t in seen])
+            values = np.array([rows[j].measure.values[partner, t] for j, t in seen])
+            exact = (wanted @ own[:, times] * roots) @ np.linalg.solve(among, values)
+            assert found[partner, day] == pytest.approx(exact, abs=1e-9)
+
+
+def test_neither_units_nor_the_order_of_rows_matter(panel, changes):
+    other = panel.assign(errors=panel["errors"] * -1000 + 7, guess=panel["guess"] / 60).sample(frac=1, random_state=0)
+    turned = [dict(row, direction=["up"]) if row["factor"] == "care" else row for row in FACTORS]
+    again = expect_changes(other, turned, counts=COUNTS)
+    pd.testing.assert_frame_equal(again.X, changes.X, atol=1e-8)
+    pd.testing.assert_series_equal(again.y, changes.y, atol=1e-8)
+
+
+def test_what_a_partner_always_had_and_everybody_has_at_a_date_counts_for_nothing(panel, changes):
+    season = panel.index.get_level_values("as_of").map({day: place for place, day in enumerate(ENDS)})
+    dated = panel.assign(guess=panel["guess"] + 0.05 * season)
+    again = find_effects(expect_changes(dated, FACTORS, counts=COUNTS))
+    assert np.abs(again - find_effects(changes)).max() < 0.01
+    # A level that goes with orders, but never moves: plain learning gives it all the weight.
+    rng = np.random.default_rng(1)
+    mean = panel.groupby("partner_id")["frequency_365d"].transform("mean")
+    fixed = panel.assign(guess=np.log(mean + 1) + 0.05 * rng.normal(size=len(panel)))
+    assert abs(find_effects(expect_changes(fixed, FACTORS, counts=COUNTS))["luck"]) < 0.03
+    last = fixed.loc[ENDS[-2]][["errors", "guess"]].assign(errors=lambda rows: -rows["errors"])
+    assert learned(last, panel.loc[ENDS[-1], "frequency_365d"], strength=0).weights["guess"] > 0.5
+
+
+def test_an_outcome_counts_between_the_first_sale_and_the_last(panel):
+    orders = panel["frequency_365d"].unstack("as_of")  # noqa: PD010
+    orders.iloc[0, :4] = 0.0
+    orders.iloc[1, 8:] = 0.0
+    orders.iloc[2, 5] = np.nan
+    sparse = panel.assign(frequency_365d=orders.T.stack(future_stack=True))  # noqa: PD013
+    rows = expect_changes(sparse, FACTORS, counts=COUNTS).y.index
+    dates = {name: list(rows[rows.get_level_values(1) == name].get_level_values(0)) for name in orders.index[:4]}
+    assert dates["P0003"] == ENDS[1:-1]  # the first outcome has no past, the last date no outcome
+    assert dates["P0000"] == ENDS[5:-1]
+    assert dates["P0001"] == ENDS[1:7]
+    assert dates["P0002"] == [day for day in ENDS[1:-1] if day != ENDS[4]]
+
+
+def test_a_factor_without_data_is_missing_and_one_of_noise_alone_is_told_as_such(panel):
+    rng = np.random.default_rng(0)
+    other = panel.assign(unknown=np.nan, noise=rng.normal(size=len(panel)))
+    rows = [*FACTORS, *({"factor": name, "features": [name]} for name in ("unknown", "noise"))]
+    changes = expect_changes(other, rows, counts=COUNTS)
+    measures = changes.measures.set_index("factor")
+    assert changes.X["unknown"].isna().all() and np.isnan(measures.loc["unknown", "signal"])
+    assert measures.loc["noise", "signal"] < 0.02 * measures.loc["noise", "noise"]
+    assert changes.X[["skill", "care", "luck"]].notna().all(axis=None)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda panel: panel.droplevel("as_of"), "one row a date and partner"),
+        (lambda panel: pd.concat([panel, panel]), "one row a date and partner"),
+        (lambda panel: panel.loc[ENDS[:3]], "panel has 3 dates, must be >= 4"),
+        (lambda panel: panel.drop(ENDS[5], level="as_of"), "panel: dates are 90 to 182 days apart, must be the same"),
+        (lambda panel: panel.drop(columns="frequency_365d"), "outcome == 'frequency_365d': panel has no such column"),
+        (lambda panel: panel.assign(frequency_365d=-1.0), "panel.frequency_365d == -1.0 for"),
+        (lambda panel: panel.drop(columns="guess"), "guess"),
+    ],
+)
+def test_impossible_panels_are_refused(panel, change, message):
+    with pytest.raises((ValueError, KeyError), match=message):
+        expect_changes(change(panel), FACTORS, counts=COUNTS)
+
+
+# Weights of points
+
+
+def test_a_weight_is_the_effect_over_the_spread_of_points_and_the_unknown_keeps_its_share(changes):
+    rng = np.random.default_rng(0)
+    points = pd.DataFrame({"skill": 20.0, "care": 10.0, "luck": 10.0, "unknown": 10.0}, index=range(500))
+    points *= rng.normal(size=points.shape)
+    prior = pd.Series({"skill": 1.0, "care": 1.0, "luck": 1.0, "unknown": 1.0})
+    told = Changes(changes.X.assign(unknown=np.nan), changes.y, changes.memory, changes.measures)
+    found = learn_weights(points, told, prior=prior).weights
+    assert found.sum() == pytest.approx(1)
+    assert found["unknown"] == pytest.approx(0.25)
+    # Effects of 0.2 and 0.1 over deviations of 20 and 10 points: equal weights. Effects err by 0.015.
+    assert found["skill"] / found["care"] == pytest.approx(1.0, abs=0.35)
+    assert found["luck"] < 0.05
+    with pytest.raises(ValueError, match="changes tell of no factor"):
+        learn_weights(points[["unknown"]], told)
+
+
+# Features of periods
+
+
+@pytest.fixture(scope="module")
+def tables() -> dict[str, pd.DataFrame]:
+    return ps.simulate_programme(200, random_state=1).tables
+
+
+def test_a_period_sees_its_own_events_alone(tables):
+    plain = {name: table for name, table in tables.items() if name not in ("consents", "preferences")}
+    found = build_periods(plain, ENDS)
+    everybody = ps.build_features(plain, as_of=ENDS)
+    pd.testing.assert_index_equal(found.index, everybody.index)
+    start, end = pd.Timestamp(ENDS[4]) + pd.Timedelta(days=1), pd.Timestamp(ENDS[5])
+    times = {"sales": "sold_at", "touches": "touched_at", "tickets": "opened_at", "assessments": "assessed_at"}
+    own = {name: table[table[time].dt.normalize().between(start, end)] for name, time in times.items()
+           for table in [plain[name]]}  # fmt: skip
+    by_hand = ps.build_features({**own, "partners": plain["partners"]}, as_of=ENDS[5])
+    columns = ["frequency_365d", "monetary_value_365d", "reply_rate_365d", "on_time_rate_365d", "tickets_365d",
+               "assessed_teamwork", "repeat_rate_365d"]  # fmt: skip
+    pd.testing.assert_frame_equal(found.loc[ENDS[5], columns], by_hand[columns], check_names=False)
+
+
+def test_events_before_the_first_period_and_late_ones_are_unseen():
+    day = pd.to_datetime(["2025-12-30", "2026-03-01", "2026-03-02", "2026-05-01"])
+    sales = pd.DataFrame(
+        {
+            "sale_id": list("abcd"),
+            "partner_id": "p",
+            "amount": 1.0,
+            "currency": "EUR",
+            "sold_at": day,
+            "is_return": False,
+            "arrived_at": pd.to_datetime([None, None, "2026-04-02", None]),
+        }
+    )
+    partners = pd.DataFrame({"partner_id": ["p", "q"], "joined_at": pd.to_datetime(["2024-01-01", "2026-04-01"])})
+    found = build_periods({"partners": partners, "sales": sales}, ["2026-03-31", "2026-06-30"])["frequency_365d"]
+    assert found.to_dict() == {("2026-03-31", "p"): 1.0, ("2026-06-30", "p"): 1.0, ("2026-06-30", "q"): 0.0}
+
+
+def test_consent_withdrawn_hides_a_partner_from_then_on(tables):
+    who = tables["partners"].sort_values("joined_at")["partner_id"].iloc[0]
+    consents = pd.DataFrame(
+        {"partner_id": [who], "purpose": "analytics", "granted": False, "changed_at": pd.to_datetime(["2025-01-15"])}
+    )
+    found = build_periods({**tables, "consents": consents}, ENDS)["frequency_365d"]
+    own = found[found.index.get_level_values("partner_id") == who].droplevel("partner_id")
+    assert own.notna().tolist() == [day < "2025-01-15" for day in ENDS]
+
+
+@pytest.mark.parametrize("ends", [["2026-06-30"], ["2024-06-30", "2026-06-30"]])
+def test_impossible_periods_are_refused(tables, ends):
+    with pytest.raises(ValueError, match="must be at least two days, none over 365 days after another"):
+        build_periods(tables, ends)
+
+
+# The sample programme
+
+
+@pytest.fixture(scope="module")
+def sample() -> dict[str, pd.DataFrame]:
+    return ps.simulate_programme(2_000, random_state=0).tables
+
+
+def test_learned_weights_order_the_planted_effects(sample):
+    # Over seeds 0-19 Spearman's correlation is 0.95 on average and at least 0.9 for 19 (benchmarks/learned_weights.py).
+    changes = expect_changes(build_periods(sample, ENDS), SAMPLE)
+    found = learned(changes.X, changes.y, strength=0.0).weights
+    assert spearmanr(found, pd.Series(FACTOR_EFFECTS)[found.index]).statistic >= 0.9
+
+
+def test_what_arrives_after_the_last_date_changes_no_bit(sample):
+    kept = {name: sample[name] for name in ("partners", "sales", "assessments")}
+    future = sample["assessments"].assign(
+        score=100.0, assessor="audit", arrived_at=pd.Timestamp("2026-07-01").as_unit("us")
+    )
+    hidden = {**kept, "assessments": pd.concat([kept["assessments"], future], ignore_index=True)}
+    rows = [row for row in SAMPLE if row["features"][0].startswith("assessed")]
+    known, unseen = (expect_changes(build_periods(tables, ENDS), rows) for tables in (kept, hidden))
+    pd.testing.assert_frame_equal(unseen.X, known.X, rtol=0, atol=0)
