@@ -50,6 +50,13 @@ def _make_parser() -> argparse.ArgumentParser:
     _add_params(check)
     check.set_defaults(command=_check)
 
+    over = commands.add_parser("hand-over", help="hand the plan's steps over to a CRM: what changed, who consents")
+    _add_params(over)
+    over.add_argument("--form", metavar="FORM", default="jsonl", help="hubspot, salesforce, postgresql or jsonl (this)")
+    over.add_argument("--to", metavar="PLACE", required=True, help="folder; for postgresql a variable with its address")
+    over.add_argument("--as-of", metavar="DATE", default="", help="date YYYY-MM-DD in place of programme.as_of")
+    over.set_defaults(command=_hand_over)
+
     simulate = commands.add_parser("simulate", help="write the raw files of a sample programme")
     simulate.add_argument("directory", metavar="DIR", type=Path, help="folder for the files")
     simulate.add_argument("--partners", metavar="N", type=int, default=2_000, help="number of partners (2000)")
@@ -95,6 +102,27 @@ def _check(arguments: argparse.Namespace) -> int:
     _say(programme.ledger.to_string(index=False))
     for message in programme.notices["message"]:
         _say(message)
+    return DONE
+
+
+def _hand_over(arguments: argparse.Namespace) -> int:
+    from partnerseg.hand_over import hand_over, list_steps
+    from partnerseg.programme_pass import open_models
+
+    models = open_models(arguments.params, as_of=arguments.as_of, progress=_tell)
+    receipt = hand_over(
+        list_steps(models),
+        models.programme.frame("consents"),
+        as_of=models.params.programme.as_of,
+        form=arguments.form,
+        to=arguments.to,
+        purpose=models.params.hand_over.purpose,
+    )
+    _say(f"Planned {receipt.planned}, changed {receipt.changed}, withdrawn {receipt.withdrawn}.")
+    _say(f"Unchanged since the last time: {receipt.unchanged}.")
+    for reason, count in receipt.left_out.items():
+        _say(f"Left out, {reason.replace('_', ' ')}: {count}.")
+    _say(f"The file: {Path(arguments.to) / receipt.file}" if receipt.file else "No file was written.")
     return DONE
 
 

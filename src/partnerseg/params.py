@@ -26,10 +26,11 @@ _ACTION = {
     "owner": "",
     "default": [""],
 }
+_ACTION_MAY: dict[str, Any] = {"seats": 0, "topics": [], "factors": []}  # what an entry may leave out
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]*)\.[0-9]+([eE][-+]?[0-9]+)?")
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-_PLAIN = {"text": "", "number": 0.0, "integer": 0, "flag": False}
+_PLAIN: dict[str, Any] = {"text": "", "number": 0.0, "integer": 0, "flag": False, "names": {}}
 
 
 class ParamsError(ValueError):
@@ -259,7 +260,7 @@ def _check_action(entry: Any, rules: dict[str, Any], path: str) -> dict[str, Any
     words = {"title": "", "instructions": ""}
     checked = {name: value for name, value in entry.items() if name != "text"}
     texts = {language: _check_row(said, words, "text", rules, f"{path}: {language}") for language, said in text.items()}
-    return {**_check_row(checked, _ACTION, "actions", rules, path), "text": texts}
+    return {**_check_row(_ACTION_MAY | checked, _ACTION | _ACTION_MAY, "actions", rules, path), "text": texts}
 
 
 def _check_sense(values: dict[str, Any], path: Path) -> None:
@@ -273,6 +274,11 @@ def _check_sense(values: dict[str, Any], path: Path) -> None:
             if stage not in journey["stages"]:
                 near = _nearest(stage, journey["stages"])
                 raise ParamsError(f"{path}: {key}: {stage!r} must be one of journey.stages{near}")
+    for stage in journey["target_days"]:
+        if stage not in names:
+            raise ParamsError(
+                f"{path}: journey.target_days: {stage!r} must be one of journey.stages{_nearest(stage, names)}"
+            )
     if not tiers or abs(sum(tiers.values()) - 1) > 1e-6:
         raise ParamsError(f"{path}: rating.tiers: {tiers!r} must be shares that sum to 1, the best tier first")
     _check_names(values["rating"], path)
@@ -329,11 +335,14 @@ def _check_value(value: Any, default: Any, key: str, rules: dict[str, Any], path
         default = str(default)
     if isinstance(default, dict):
         if not isinstance(value, dict):
-            raise refuse(f"names with {rule['open']} each, as {{name: value}}")
+            raise refuse(f"names with {rule.get('open', 'text')} each, as {{name: value}}")
         for name in value:
             if "names" in rule and not FORMS[rule["names"]][0].fullmatch(name):
                 raise ParamsError(f"{path}: {key}: the name {name!r} must be {FORMS[rule['names']][1]}")
-        plain, bounds = _PLAIN[rule["open"]], {name: rule[name] for name in ("least", "largest") if name in rule}
+        plain, bounds = (
+            _PLAIN[rule.get("open", "text")],
+            {name: rule[name] for name in ("least", "largest") if name in rule},
+        )
         return {
             name: _check_value(item, plain, f"{key}.{name}", {f"{key}.{name}": bounds}, path)
             for name, item in value.items()
@@ -345,8 +354,12 @@ def _check_value(value: Any, default: Any, key: str, rules: dict[str, Any], path
             raise refuse(f"a list of {rule['length']}")
         if "rows" in rule or (default and isinstance(default[0], dict)):
             first = {name: _PLAIN[kind] for name, kind in rule["rows"].items()} if "rows" in rule else default[0]
-            return [_check_row(row, first, key, rules, f"{path}: row {n}") for n, row in enumerate(value, start=1)]
-        item = _PLAIN[rule["items"]] if "items" in rule else default[0]
+            may = rule.get("may", {})
+            return [
+                _check_row(may | row if isinstance(row, dict) else row, first, key, rules, f"{path}: row {n}")
+                for n, row in enumerate(value, start=1)
+            ]
+        item = _PLAIN[rule["items"]] if "items" in rule else (default or [""])[0]
         return [_check_item(entry, item, key, rules, path) for entry in value]
     if isinstance(default, float) and type(value) is int:
         value = float(value)

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from partnerseg.models import Models, list_dates, list_history
+from partnerseg.models import Models, list_dates, list_history, list_quarters
 from partnerseg.params import Params
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ PACKAGES = ("numpy", "pandas", "pyarrow", "scikit-learn", "scipy", "umap-learn",
 FROZEN = "PARTNERSEG_FROZEN"  # set in the environment of a region's pages: models are loaded, never fitted
 # What is told of partners at every month beside what their rating is made of.
 TOLD = ("partner_type", "region", "company_size", "language", "tenure_days", "recency_days", "monetary_value_365d")
-_LATER = ("batch", "cli", "edition", "execution", "pages")  # modules that only use the models
+_LATER = ("batch", "cli", "edition", "execution", "hand_over", "pages")  # modules that only use the models
 _DISPLAY = ("region", "region_name", "regions", "report", "batch", "directory", "sources")
 
 
@@ -111,12 +111,14 @@ def assess_factors(params: Params) -> dict[str, Any]:
 
 def _build_history(params: Params, directory: Path, target: Path) -> None:
     """Build what the rating looks at for every month; other features of these dates have no reader."""
+    from partnerseg.features.assessments import EVIDENCE
     from partnerseg.features.build import build_features
     from partnerseg.programme.sources import open_programme
 
     features = build_features(open_programme(params), as_of=list_history(params), **assess_factors(params))
     used = {name for row in params.rating.factors for name in row.features} | set(TOLD)
-    features[[name for name in features if name in used]].to_parquet(target)
+    kept = [name for name in features if name in used or str(name).startswith(EVIDENCE)]
+    features[kept].to_parquet(target)
 
 
 def _fit_segmenter(params: Params, directory: Path, target: Path) -> None:
@@ -145,12 +147,16 @@ def _find_segments(params: Params, features: "pd.DataFrame", target: Path) -> No
 
 
 def _fit_rating(params: Params, directory: Path, target: Path) -> None:
-    """Fit on the features of the report; weights that are learned, on those of a year before and what came of them."""
+    """Fit on the features of the report; weights that are learned, on how partners changed and what came of it."""
+    from partnerseg.rating.panel import build_periods
     from partnerseg.rating_results import fit_rating
 
     models = Models(params, directory)
     before, features = models.features.values()
-    fit_rating(params, features, before).save(target)
+    periods = None
+    if "learned" in (params.rating.weighting, *dict(params.rating.blend.items())):
+        periods = build_periods(models.programme, list_quarters(params), **assess_factors(params))
+    fit_rating(params, features, before, periods=periods).save(target)
 
 
 def _fit_journey(params: Params, directory: Path, target: Path) -> None:
@@ -158,7 +164,7 @@ def _fit_journey(params: Params, directory: Path, target: Path) -> None:
     from partnerseg.programme.sources import open_programme
 
     settings = params.journey
-    journey = Journey(settings.stages, settings.exits, settings.horizon_days)
+    journey = Journey(settings.stages, settings.exits, settings.horizon_days, settings.rules)
     journey.fit(open_programme(params), as_of=params.programme.as_of).save(target)
 
 

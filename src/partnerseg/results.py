@@ -7,7 +7,7 @@ import pandas as pd
 from partnerseg.effect.metrics import summarize_metrics
 from partnerseg.features.assessments import list_assessed
 from partnerseg.features.catalogue import describe_features
-from partnerseg.journey.next_steps import plan_next_steps
+from partnerseg.journey_results import plan_stages, plan_steps, tell_journey, tell_routes
 from partnerseg.models import Models
 from partnerseg.programme.consent import consent_at
 from partnerseg.programme.sources import as_frames
@@ -56,7 +56,9 @@ def apply_models(models: Models) -> dict[str, pd.DataFrame]:
     partners = pd.concat([place_partners(models, features, membership), followed.partners, rated], axis=1)
     partners.insert(0, "name", names.fillna(names.index.to_series()))
     partners.insert(1, "region", features["region"])
-    plan = _plan_steps(models, features, partners)
+    routes = tell_routes(models, partners)
+    whole = routes["effects"][routes["effects"]["segment"].isna()].drop(columns="segment")
+    plan = plan_steps(models, features, partners, whole)
     partners["next_step"] = plan["action"].reindex(partners.index)
     plan.insert(0, "name", partners["name"])
     willing = partners.drop(index=_list_refusing(models, partners.index))
@@ -85,7 +87,9 @@ def apply_models(models: Models) -> dict[str, pd.DataFrame]:
         "tier_changes": list_changes(tiers, models, partners),
         "steadiness": measure_steadiness(models, features, tiers),
         **prove_rating(models),
-        **_tell_journey(models, features, groups),
+        **tell_journey(models, features, partners, groups),
+        **routes,
+        **plan_stages(models, partners, willing.index, routes["effects"]),
         **_tell_effect(models, partners),
     }
     by_region = {
@@ -95,8 +99,8 @@ def apply_models(models: Models) -> dict[str, pd.DataFrame]:
         "potential": lambda rows: count_potential(partners.loc[rows]),
         "moves": lambda rows: count_moves(partners.loc[rows], followed),
         "factor_means": lambda rows: mean_factors(contributions.loc[rows], models.rating.factors_),
-        "economics": lambda rows: count_economics(partners.loc[rows], models),
-        "what_if": lambda rows: try_thresholds(partners.loc[rows], models),
+        "economics": lambda rows: count_economics(partners.loc[rows], models, tiers),
+        "what_if": lambda rows: try_thresholds(partners.loc[rows], models, tiers),
     }
     for name, compute in by_region.items():
         tables[name] = pd.concat(
@@ -104,45 +108,6 @@ def apply_models(models: Models) -> dict[str, pd.DataFrame]:
         )
     tables["summaries"] = _summarize_regions(partners, tables["metrics"], groups)
     return tables
-
-
-def _plan_steps(models: Models, features: pd.DataFrame, partners: pd.DataFrame) -> pd.DataFrame:
-    """The plan for the whole programme, with the title of each step in the report's language."""
-    params, programme = models.params, models.programme
-    plan = plan_next_steps(
-        features,
-        partners[["segment", "segment_name"]],
-        partners[["score"]],
-        models.journey,
-        actions=params.actions,
-        capacity=params.plan,
-        log=programme.frame("actions"),
-        consents=programme.frame("consents"),
-        preferences=programme.frame("preferences"),
-        as_of=params.programme.as_of,
-    )
-    titles = {name: action.text[params.report.language].title for name, action in params.actions.items()}
-    plan.insert(4, "title", plan["action"].map(titles))
-    return plan.set_index("partner_id")
-
-
-def _tell_journey(models: Models, features: pd.DataFrame, groups: dict[str, pd.Index]) -> dict[str, pd.DataFrame]:
-    """Stages, conversion, time in stage and bottlenecks, for the programme and each region."""
-    journey, region = models.journey, features["region"]
-
-    def spread(table: pd.DataFrame, by_region: pd.DataFrame) -> pd.DataFrame:
-        return pd.concat([table, by_region], ignore_index=True).rename(columns={"group": "region"})
-
-    deals = journey.current_["deal_id"].notna().any()
-    worth = features["average_order_value_365d" if deals else "monetary_value_365d"]
-    waits = [journey.bottlenecks(worth.loc[rows]).assign(region=code) for code, rows in groups.items()]
-    current = journey.current_.assign(region=journey.current_["partner_id"].map(region))
-    return {
-        "stages": pd.concat([current.assign(region="all"), current], ignore_index=True),
-        "conversion": spread(journey.conversion(), journey.conversion(by=region)),
-        "time_in_stage": spread(journey.time_in_stage(), journey.time_in_stage(by=region)),
-        "bottlenecks": pd.concat(waits, ignore_index=True),
-    }
 
 
 def _tell_effect(models: Models, partners: pd.DataFrame) -> dict[str, pd.DataFrame]:

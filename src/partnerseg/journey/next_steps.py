@@ -1,90 +1,38 @@
-"""Next steps: what each action did in each stage, and a plan for all partners under one capacity."""
+"""Next steps: at most one for each partner, the whole programme planned together under one capacity."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import Bounds, LinearConstraint, linprog, milp
-from scipy.sparse import csr_array, vstack
-from scipy.stats import norm
 
-from partnerseg.journey.stages import (
-    FORWARD,
-    OTHERWISE,
-    WAITING,
-    Journey,
-    cumulative_incidence,
-    is_followed,
-    tell_outcome,
-)
+from partnerseg.journey.capacity import choose_steps
+from partnerseg.journey.stages import YEAR_DAYS, Journey
 from partnerseg.programme.consent import consent_at
 
-LEAST_SEEN = 10  # spells with an action, and comparable ones without, below which nothing is told
-_NODES = 500  # of the search for the best plan; a limit of time would make it differ between machines
-_EFFECTS = [
-    "action", "stage", "n", "n_without", "chance_with", "chance_without", "difference", "effect", "lower", "upper"
+LEAST_DAYS = 7  # nothing is due earlier than this, unless everything is
+PLAN = [
+    "partner_id", "stage", "segment", "action", "reason", "spoke", "expected_gain", "gain_lower", "gain_upper",
+    "channel", "language", "topic", "owner", "hours", "cost", "due_at", "alternative", "refusal_cost",
 ]  # fmt: skip
-_PLAN = [
-    "partner_id", "stage", "segment", "action", "reason", "expected_gain", "channel", "language", "topic",
-    "hours", "cost", "due_at", "alternative",
-]  # fmt: skip
-
-
-def estimate_action_effects(journey: Journey, log: pd.DataFrame, *, level: float = 0.95) -> pd.DataFrame:
-    """Estimate from logged actions what each action did to the chance of moving forward, stage by stage.
-
-    A spell counts as one with the action from the day of its first such action on; its chance of moving forward
-    within the journey's horizon of that day is told by Aalen-Johansen. It is compared with the chance, from the
-    same day of the stage on and over as many days, of spells that have not had this action by then, whatever
-    other actions they had. The difference is then shrunk toward the precision-weighted mean of all differences,
-    the more so the less certain it is. Only partners that travel themselves are compared, not deals. Nothing
-    but the stage and the time in it is held equal: where managers choose the partners, the difference is theirs
-    too.
-
-    Args:
-        journey: A fitted journey.
-        log: The table `actions`: one row an action taken, with `partner_id`, `taken_at`, `action` and perhaps
-            `arrived_at`. Rows after the journey's `as_of` are not seen.
-        level: Level of the interval.
-
-    Returns:
-        One row an action and stage where it was seen in at least 10 spells, and 10 comparable ones lack it:
-        `action`, `stage`, `n` and `n_without` (spells; without: those on their way at the median day of the
-        action), `chance_with`, `chance_without` (0-1), `difference`, and `effect` (the shrunken difference)
-        with `lower` and `upper`.
-
-    References:
-        DerSimonian and Laird (1986), Meta-analysis in clinical trials, for the variance between actions;
-        Morris (1983), Parametric empirical Bayes inference, for the shrinkage.
-
-    Example:
-        >>> day = pd.Timestamp("2026-01-01")
-        >>> rows = [(f"p{i}", "recruited", day) for i in range(40)]
-        >>> rows += [(f"p{i}", "activated", day + pd.Timedelta(days=9)) for i in range(24)]
-        >>> stages = pd.DataFrame(rows, columns=["partner_id", "stage", "entered_at"])
-        >>> journey = Journey(["recruited", "activated"]).fit({"stages": stages}, as_of="2026-06-30")
-        >>> log = pd.DataFrame({"partner_id": [f"p{i}" for i in range(20)], "action": "call", "taken_at": day})
-        >>> estimate_action_effects(journey, log)[["action", "stage", "n", "chance_with", "chance_without"]]
-          action      stage   n  chance_with  chance_without
-        0   call  recruited  20          1.0             0.2
-    """
-    horizon = journey.horizon_days
-    own = journey.spells_[journey.spells_["deal_id"].isna() & journey.spells_["days"].notna()]
-    own = own.assign(event=tell_outcome(own, journey.stages), spell=np.arange(len(own)))
-    first = _find_first_actions(own, log, pd.Timestamp(journey.as_of_))
-    rows = []
-    for (action, stage), treated in first.groupby(["action", "stage"]):
-        spells = own[own["stage"] == stage].merge(treated[["spell", "after"]], on="spell", how="left")
-        row = _compare_spells(spells, horizon)
-        if row is not None and stage != journey.stages[-1]:
-            rows.append({"action": action, "stage": stage} | row)
-    table = pd.DataFrame(rows, columns=[*_EFFECTS[:7], "variance"])
-    order = {name: place for place, name in enumerate(journey.stages + journey.exits)}
-    table = table.sort_values(["stage", "action"], key=lambda names: names.map(order).fillna(names), ignore_index=True)
-    effect, std_err = _shrink(table["difference"].to_numpy(dtype=float), table["variance"].to_numpy(dtype=float))
-    reach = norm.ppf(0.5 + level / 2) * std_err
-    return table.assign(effect=effect, lower=effect - reach, upper=effect + reach)[_EFFECTS]
+KINDS = ("demographic", "behavior", "engagement", "performance", "preferences", "feedback")
+TALK = "phone"  # the channel on which an unhappy partner is reached first
+# What tells on which channels a partner was in contact; messages count as far as they were opened.
+_CONTACTS = {
+    "email": "email_touches_365d",
+    "phone": "phone_touches_365d",
+    "webinar": "event_touches_365d",
+    "event": "event_touches_365d",
+    "portal": "portal_touches_365d",
+}
+_NO_STEPS = {
+    "at": np.array([], dtype=int),
+    "place": np.array([], dtype=int),
+    "channel": np.array([], dtype=int),
+    **{name: np.array([], dtype=bool) for name in ("talks", "by_wish", "by_answer", "fits_weakest", "default")},
+    **{name: np.array([], dtype=float) for name in ("hours", "cost")},
+}
+_EFFECT = ["n", "chance_with", "chance_without", "effect_value", "lower_value", "upper_value"]
 
 
 def plan_next_steps(
@@ -95,46 +43,68 @@ def plan_next_steps(
     *,
     actions: Mapping[str, Any],
     capacity: Mapping[str, Any],
-    log: pd.DataFrame,
+    effects: pd.DataFrame | None = None,
     consents: pd.DataFrame,
     preferences: pd.DataFrame,
+    tickets: pd.DataFrame | None = None,
     as_of: str,
     value: pd.Series | None = None,
 ) -> pd.DataFrame:
     """Plan at most one next step for each partner, all together under one capacity.
 
-    A step is possible in the stages its entry names, unless the partner avoids it or all its channels, has
-    paused navigation, or has withdrawn consent to marketing or analytics (`consent_at`; who never said anything
-    has not refused). Logged actions speak where the interval of their effect (`estimate_action_effects`) leaves
-    out zero: below it a step is never planned, above it the expected gain is effect x value. Otherwise a step is
-    planned only in the stages its entry calls `default`, and its gain is missing: not known. First the sum of
-    known gains is made as large as capacity allows; then what is left of it goes to steps of unknown
-    gain, each partner counting 1 and up to 1 more by the rank of its value.
+    A step is possible in the stages its entry names, unless the partner avoids it or all its channels, has paused
+    navigation, or has withdrawn consent to marketing or analytics (`consent_at`; who never said anything has not
+    refused). An unhappy partner (an open complaint, or more bad than good marks in `partner_nps_365d`) first gets a
+    step that can be taken by phone, if there is one, by phone.
+
+    The gain of a step is its effect on the chance to move forward x what the next stage is worth more a year, plus
+    its effect on value x the partner's own revenue in one horizon; each counts only where its interval leaves out
+    zero, harm too. A step that harms in one of them is planned only where the gain stays above zero with the lower
+    ends of both. Gains are revenue, before the cost of the step, which the budget bounds; a step is not worth taking
+    where even the upper end of its gain is below its cost. Where no effect is told, a step is planned only in the
+    stages its entry calls `default`, and its gain is missing: not known.
+
+    First the sum of known gains is made as large as capacity allows (`choose_steps`); then what is left goes to steps
+    of unknown gain, each partner counting 1, up to 1 more by the rank of its value, and half more for a step that
+    works on the partner's weakest factor.
 
     Args:
-        features: One row a partner, index partner_id; used: `language`, `monetary_value_365d`.
-        segments: Index partner_id with `segment` and, if known, `segment_name`.
-        rating: Index partner_id with `score`.
+        features: One row a partner, index partner_id; used where there: `language`, `monetary_value_365d`,
+            `partner_nps_365d`, `open_rate_365d` and the contacts by channel (`email_touches_365d`, `phone_`, `event_`,
+            `portal_`).
+        segments: Index partner_id with `segment`.
+        rating: Index partner_id with, where known, `weakest_factor` (name of the factor that costs most points).
         journey: A journey fitted at `as_of`; partners that travel themselves are planned for, deals are not.
-        actions: An entry for each action: `stages`, `hours`, `cost`, `channels`, `default`, as in actions.yaml. One
-            without any stage of this journey is left out.
-        capacity: `manager_hours`, `budget` and `due_days`, as in the section `plan` of programme.yaml.
-        log: The table `actions`. Empty: nothing is known about gains.
+        actions: An entry for each action, as in actions.yaml: `stages`, `hours`, `cost`, `channels`, `default`, and
+            perhaps `owner` (a role), `seats` (how many partners one plan may give it to; 0: no limit), `topics` (what
+            it can be about; none: anything) and `factors` (of the rating, that it works on). One without any stage of
+            this journey is left out.
+        capacity: `manager_hours`, `budget`, `due_days`, as in the section `plan` of programme.yaml, and perhaps
+            `owner_hours` (hours of each role; a role that is not named has only the limit of all).
+        effects: As `estimate_action_effects` returns them; with a column `segment`, those of the partner's segment
+            count. None: estimated from the journey's own decisions.
         consents: The table `consents`.
         preferences: The table `preferences`.
+        tickets: The table `tickets`, for open complaints. None: not known.
         as_of: Date YYYY-MM-DD; what happened or arrived after its end is not seen.
         value: What one more partner in the next stage is worth a year, by partner_id. None: the median
             `monetary_value_365d` of partners in the next stage (from an exit: in any) less that of those in the
             same stage, at least 0.
 
     Returns:
-        One row a partner with a step, largest known gain first, then largest value: `partner_id`, `stage`,
-        `segment` (missing: not known), `action`, `reason` (sentences), `expected_gain` (money a year; missing:
-        not known), `channel`, `language`, `topic` (missing: not known), `hours`, `cost`, `due_at`,
-        `alternative` (the next best step for the partner; missing: none).
+        One row a partner with a step, largest known gain first, then largest value: `partner_id`, `stage`, `segment`
+        (missing: not known), `action`, `reason` (sentences), `spoke` (which of the six kinds of data shaped the row,
+        separated by `, `), `expected_gain` (money; missing: not known) with `gain_lower`, `gain_upper` (the ends of
+        both effects added), `channel` (a wished one first, then where the partner answers most, then as in the
+        entry), `language`, `topic` (the first wished one that the step can be about; missing: none), `owner`, `hours`,
+        `cost`, `due_at` (earlier in proportion for who has been in the stage longer than half stay, at once after
+        an open complaint; never under 7 days), `alternative` (the next best step that capacity allows in its place;
+        missing: none) and `refusal_cost` (known gain that is lost by taking the alternative, or nothing, instead; an
+        unknown gain counts as none; missing where the step's own gain is not known).
 
     Raises:
-        ValueError: The journey is of another date, or an action names a stage that is not declared beside one that is.
+        ValueError: The journey is of another date, an action names a stage that is not declared beside one that is,
+            or `owner_hours` a role that no action has.
 
     Example:
         >>> one = pd.Index(["p1"], name="partner_id")
@@ -149,14 +119,15 @@ def plan_next_steps(
         ...     Journey(["recruited", "activated"]).fit({"stages": stages}, as_of="2026-06-30"),
         ...     actions={"welcome_call": call},
         ...     capacity={"manager_hours": 8, "budget": 100, "due_days": 30},
-        ...     log=pd.DataFrame(columns=["partner_id", "taken_at", "action"]).astype({"taken_at": "datetime64[us]"}),
         ...     consents=pd.DataFrame(columns=["partner_id", "purpose", "granted", "changed_at"]),
         ...     preferences=pd.DataFrame(columns=["partner_id", "language", "channels", "topics", "avoid"]),
         ...     as_of="2026-06-30",
         ... )
-        >>> plan[["partner_id", "action", "expected_gain", "channel", "language"]]
-          partner_id        action  expected_gain channel language
-        0         p1  welcome_call            NaN   phone       uk
+        >>> plan[["partner_id", "action", "channel", "language", "spoke"]]
+          partner_id        action channel language                  spoke
+        0         p1  welcome_call   phone       uk  demographic, behavior
+        >>> plan["reason"].iloc[0]
+        'In stage recruited for 29 days. What it brings here is not known yet; it is the standard step of the stage.'
     """
     day = pd.Timestamp(as_of).normalize()
     if f"{day:%Y-%m-%d}" != journey.as_of_:
@@ -164,110 +135,35 @@ def plan_next_steps(
             f"as_of == {as_of!r}, must be the journey's, {journey.as_of_!r}: fit it again or pass that date"
         )
     actions = _find_actions(actions, journey)
+    if effects is None:
+        from partnerseg.journey.effects import estimate_action_effects
+
+        effects = estimate_action_effects(journey.decisions_)
     partners = _find_partners(features, journey, consents, day)
-    partners = partners.join(preferences.set_index("partner_id")[["language", "channels", "topics", "avoid"]])
-    step_value = _value_next_stage(features, partners, journey) if value is None else value.reindex(partners.index)
-    effects = estimate_action_effects(journey, log).set_index(["action", "stage"])
-    steps = _list_steps(partners, actions, effects, step_value.astype(float))
-    chosen = _choose_steps(steps, float(capacity["manager_hours"]), float(capacity["budget"]))
-    plan = chosen.assign(alternative=_find_alternatives(steps, chosen))
-    plan = plan.join(partners[["stage", "days_in_stage", "language", "channels", "topics", "avoid"]], on="partner_id")
-    plan["segment"] = plan["partner_id"].map(segments["segment"])
-    spoken = plan["partner_id"].map(features["language"]) if "language" in features else None
-    plan["language"] = plan["language"] if spoken is None else plan["language"].fillna(spoken)
-    plan["topic"] = plan["topics"].map(_words).str[0].astype("str")
-    plan["reason"] = _tell_reasons(plan, effects, journey, segments, rating)
-    plan["due_at"] = day + pd.Timedelta(days=int(capacity["due_days"]))
+    partners["segment"] = segments["segment"].reindex(partners.index)
+    worth = _value_next_stage(features, partners, journey) if value is None else value.reindex(partners.index)
+    partners["worth"] = worth.astype(float).clip(lower=0)
+    partners["revenue"] = _take(features, "monetary_value_365d", partners.index).clip(lower=0)
+    partners["revenue"] *= journey.horizon_days / YEAR_DAYS
+    partners["weakest"] = rating["weakest_factor"].reindex(partners.index) if "weakest_factor" in rating else None
+    partners["complains"] = partners.index.isin(_list_complaining(tickets, day))
+    partners["unhappy"] = partners["complains"] | (_take(features, "partner_nps_365d", partners.index) < 0)
+    wishes = _read_wishes(preferences, partners.index)
+    steps = _list_steps(partners, actions, wishes, _count_contacts(features, partners.index))
+    steps = _count_gains(steps, partners, effects)
+    steps = _keep_calls(steps, partners)
+    limits = _list_limits(steps, actions, capacity)
+    chosen = _choose(steps, limits)
+    plan = pd.concat([steps.loc[chosen], _find_alternatives(steps, chosen, limits)], axis=1)
+    plan = plan.join(partners.drop(columns=["stage", "segment", "worth"]), on="partner_id")
+    plan = _add_details(plan, actions, wishes, features)
+    medians = journey.time_in_stage().set_index("stage")["median_days"]
+    plan["median"] = plan["stage"].map(medians).astype(float)
+    plan["due_at"] = day + pd.to_timedelta(_count_due_days(plan, int(capacity["due_days"])), unit="D")
+    plan["reason"] = _tell_reasons(plan, journey.horizon_days)
+    plan["spoke"] = _tell_kinds(plan)
     order = ["expected_gain", "worth", "partner_id"]
-    return plan.sort_values(order, ascending=[False, False, True], ignore_index=True)[_PLAN]
-
-
-def _find_first_actions(spells: pd.DataFrame, log: pd.DataFrame, day: pd.Timestamp) -> pd.DataFrame:
-    """Return one row a spell and action: `spell`, `stage`, `action`, `after` (days in the stage by then)."""
-    end = day + pd.Timedelta(days=1)
-    late = log["arrived_at"] >= end if "arrived_at" in log else False
-    log = log.loc[~((log["taken_at"] >= end) | late), ["partner_id", "taken_at", "action"]]
-    taken = spells[["spell", "partner_id", "stage", "entered_at", "left_at"]].merge(log, on="partner_id")
-    taken = taken[(taken["taken_at"] >= taken["entered_at"]) & ~(taken["taken_at"] >= taken["left_at"])]
-    days = (taken["taken_at"].dt.normalize() - taken["entered_at"].dt.normalize()) / pd.Timedelta(days=1)
-    return taken.assign(after=days).groupby(["spell", "stage", "action"])["after"].min().reset_index()
-
-
-def _compare_spells(spells: pd.DataFrame, horizon: int) -> dict[str, float] | None:
-    """Compare the spells of one stage with an action (`after` known) and without; None where too few compare."""
-    days, event, after = (spells[name].to_numpy(dtype=float) for name in ("days", "event", "after"))
-    treated = ~np.isnan(after)
-    # Without the action: everyone up to the day of it, as if not followed any longer.
-    waited = np.where(treated, after, days)
-    untouched = np.where(treated, WAITING, event).astype(int)
-    # Comparable on the day of the action: those still there who do not get the action that day.
-    gone = np.searchsorted(np.sort(waited), after[treated], side="left")
-    same_day = pd.Series(after[treated]).groupby(after[treated]).transform("size").to_numpy()
-    comparable = len(waited) - gone - same_day
-    followed = after[treated] + horizon <= waited.max()
-    used = (comparable >= LEAST_SEEN) & followed
-    if used.sum() < LEAST_SEEN:
-        return None
-    start = after[treated][used]
-    rest, outcome = days[treated][used] - start, event[treated][used].astype(int)
-    if not is_followed(rest, outcome, horizon):
-        return None
-    with_action, variance_with = _incidence_at(rest, outcome, horizon)
-    without = float(np.mean(_incidence_from(waited, untouched, start, horizon)))
-    variance_without = _binomial_variance(without, 1 / np.mean(1 / comparable[used]))
-    return {
-        "n": int(used.sum()),
-        "n_without": int(np.median(comparable[used])),
-        "chance_with": with_action,
-        "chance_without": without,
-        "difference": with_action - without,
-        "variance": variance_with + variance_without,
-    }
-
-
-def _binomial_variance(share: float, n: float) -> float:
-    """Variance of a share, kept off zero by half a case on either side."""
-    kept = (share * n + 0.5) / (n + 1)
-    return kept * (1 - kept) / n
-
-
-def _incidence_at(days: np.ndarray, event: np.ndarray, horizon: float) -> tuple[float, float]:
-    """Return the cumulative incidence of moving forward by the horizon and its variance."""
-    table = cumulative_incidence(days, event)
-    table = table[(table["event"] == FORWARD) & (table["time"] <= horizon)]
-    share, variance = (table["incidence"].iloc[-1], table["std_err"].iloc[-1] ** 2) if len(table) else (0.0, 0.0)
-    return float(share), max(float(variance), _binomial_variance(float(share), len(days)))
-
-
-def _incidence_from(days: np.ndarray, event: np.ndarray, start: np.ndarray, horizon: float) -> np.ndarray:
-    """Return the chance to move forward from each starting day on, within the horizon, of those then still there."""
-    table = cumulative_incidence(days, event)
-    forward = _step_function(table[table["event"] == FORWARD])
-    otherwise = _step_function(table[table["event"] == OTHERWISE])
-    before, until = np.nextafter(start, -np.inf), start + horizon
-    there = 1 - forward(before) - otherwise(before)
-    return (forward(until) - forward(before)) / there
-
-
-def _step_function(table: pd.DataFrame) -> Any:
-    times = table["time"].to_numpy(dtype=float)
-    height = np.concatenate([[0.0], table["incidence"].to_numpy(dtype=float)])
-    return lambda at: height[np.searchsorted(times, at, side="right")]
-
-
-def _shrink(estimate: np.ndarray, variance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the estimates drawn toward their weighted mean, and their standard errors."""
-    if len(estimate) < 2:
-        return estimate, np.sqrt(variance)
-    weight = 1 / variance
-    mean = (weight * estimate).sum() / weight.sum()
-    excess = (weight * (estimate - mean) ** 2).sum() - (len(estimate) - 1)
-    between = max(excess / (weight.sum() - (weight**2).sum() / weight.sum()), 0.0)
-    mean_weight = 1 / (between + variance)
-    mean = (mean_weight * estimate).sum() / mean_weight.sum()
-    kept = between / (between + variance)
-    # The mean's own uncertainty counts as far as an estimate leans on it.
-    return mean + kept * (estimate - mean), np.sqrt(kept * variance + (1 - kept) ** 2 / mean_weight.sum())
+    return plan.sort_values(order, ascending=[False, False, True], ignore_index=True)[PLAN]
 
 
 def _find_actions(actions: Mapping[str, Any], journey: Journey) -> dict[str, Any]:
@@ -289,7 +185,7 @@ def _find_partners(features: pd.DataFrame, journey: Journey, consents: pd.DataFr
     current = current[current.index.isin(features.index)][["stage", "days_in_stage"]].sort_index()
     allowed = consent_at(consents, f"{day:%Y-%m-%d}")
     refused = allowed.index[allowed.eq(False).any(axis=1)]
-    return current[~current.index.isin(refused)]
+    return current[~current.index.isin(refused)].copy()
 
 
 def _value_next_stage(features: pd.DataFrame, partners: pd.DataFrame, journey: Journey) -> pd.Series:
@@ -307,143 +203,274 @@ def _value_next_stage(features: pd.DataFrame, partners: pd.DataFrame, journey: J
     return (there.astype(float) - here).clip(lower=0)
 
 
-def _words(listed: Any) -> list[str]:
-    """Split a list written with `;`."""
-    return [word.strip().lower() for word in listed.split(";") if word.strip()] if isinstance(listed, str) else []
+def _take(features: pd.DataFrame, name: str, index: pd.Index) -> pd.Series:
+    """Return a feature as numbers, missing where it is not there."""
+    found = features[name] if name in features else pd.Series(np.nan, index=features.index)
+    return found.reindex(index).astype(float)
+
+
+def _list_complaining(tickets: pd.DataFrame | None, day: pd.Timestamp) -> pd.Series:
+    """Return the partners with a complaint that is open at the end of the day, as known then."""
+    if tickets is None:
+        return pd.Series([], dtype="str")
+    end = day + pd.Timedelta(days=1)
+    open_ = (tickets["kind"] == "complaint") & (tickets["opened_at"] < end)
+    if "resolved_at" in tickets:
+        open_ &= ~(tickets["resolved_at"] < end)
+    if "arrived_at" in tickets:
+        open_ &= ~(tickets["arrived_at"] >= end)
+    return tickets.loc[open_, "partner_id"]
+
+
+def _read_wishes(preferences: pd.DataFrame, index: pd.Index) -> dict[str, pd.DataFrame]:
+    """Return `channels`, `topics` and `avoid` as one row a word (`at` a partner, `word`), and `language`."""
+    known = preferences[preferences["partner_id"].isin(index)]
+    wishes = {}
+    for name in ("channels", "topics", "avoid"):
+        lists = known[["partner_id", name]].dropna()
+        words = lists[name].astype("str").str.lower().str.split(";").explode().str.strip()
+        words = words[words != ""]
+        at = index.get_indexer(pd.Index(lists["partner_id"].reindex(words.index)))
+        wishes[name] = pd.DataFrame({"at": at, "word": words.to_numpy()}).drop_duplicates()
+    language = known.dropna(subset=["language"]).drop_duplicates("partner_id", keep="last")
+    wishes["language"] = language.set_index("partner_id")[["language"]]
+    return wishes
+
+
+def _count_contacts(features: pd.DataFrame, index: pd.Index) -> pd.DataFrame:
+    """Return how often a partner was reached on each channel in the year before; 0 where nothing is known."""
+    contacts = {channel: _take(features, name, index) for channel, name in _CONTACTS.items()}
+    contacts["email"] = contacts["email"] * _take(features, "open_rate_365d", index)
+    return pd.DataFrame(contacts).fillna(0.0)
 
 
 def _list_steps(
-    partners: pd.DataFrame, actions: Mapping[str, Any], effects: pd.DataFrame, value: pd.Series
+    partners: pd.DataFrame, actions: Mapping[str, Any], wishes: dict[str, pd.DataFrame], contacts: pd.DataFrame
 ) -> pd.DataFrame:
-    """Return one row a partner and possible step, with what it costs and is expected to bring."""
-    liked = partners["channels"].map(_words)
-    avoided = partners["avoid"].map(_words)
-    rows = []
-    for place, (action, entry) in enumerate(actions.items()):
-        for stage in entry["stages"]:
-            effect = effects.loc[(action, stage)] if (action, stage) in effects.index else None
-            helps, harms = (effect["lower"] > 0, effect["upper"] < 0) if effect is not None else (False, False)
-            if harms or not (helps or stage in entry["default"]):
-                continue
-            for partner in partners.index[partners["stage"] == stage]:
-                channels = [name for name in entry["channels"] if name not in avoided[partner]]
-                if action in avoided[partner] or not channels:
-                    continue
-                channel = next((name for name in liked[partner] if name in channels), channels[0])
-                gain = effect["effect"] * value[partner] if helps and effect is not None else np.nan
-                rows.append((partner, action, place, channel, float(entry["hours"]), float(entry["cost"]), gain))
-    names = ["partner_id", "action", "place", "channel", "hours", "cost", "expected_gain"]
-    steps = pd.DataFrame(rows, columns=names).assign(worth=lambda table: table["partner_id"].map(value))
-    # What brings nothing is no step; a partner's best known gain comes first, then the order of the file.
-    steps = steps[~(steps["expected_gain"] <= 0)]
-    order = ["partner_id", "expected_gain", "place"]
-    return steps.sort_values(order, ascending=[True, False, True], ignore_index=True)
+    """Return one row a partner and step that it does not avoid, with the channel and why that one.
 
-
-def _choose_steps(steps: pd.DataFrame, hours: float, budget: float) -> pd.DataFrame:
-    """Return the rows of the plan: known gains first, then steps of unknown gain with what is left."""
-    known = steps[steps["expected_gain"].notna()]
-    best = known[_solve(known, known["expected_gain"].to_numpy(dtype=float), hours, budget)]
-    rest = steps[steps["expected_gain"].isna() & ~steps["partner_id"].isin(best["partner_id"])]
-    # Each partner counts 1, and up to 1 more by the rank of its worth.
-    weight = 1 + rest["worth"].rank(pct=True).fillna(0).to_numpy(dtype=float)
-    more = rest[_solve(rest, weight, hours - best["hours"].sum(), budget - best["cost"].sum())]
-    return pd.concat([best, more])
-
-
-def _solve(steps: pd.DataFrame, gain: np.ndarray, hours: float, budget: float) -> np.ndarray:
-    """Return which rows to take: the largest sum of gains, one row a partner, within hours and budget.
-
-    The linear program prices hours and money and so bounds what any plan can reach. Rounded down and filled up
-    it is a plan itself. Where that stays below the bound, the integer program looks for a better one among the
-    rows that, by their prices, can be in it.
+    Rows are in the order of partners and, within them, of the actions.
     """
-    taken = np.zeros(len(steps), dtype=bool)
-    limits = np.maximum([hours, budget], 0.0)
-    if steps.empty:
-        return taken
-    partner = pd.factorize(steps["partner_id"])[0]
-    uses = steps[["hours", "cost"]].to_numpy(dtype=float)
-    one_each = csr_array((np.ones(len(steps)), (partner, np.arange(len(steps)))))
-    rows = vstack([one_each, csr_array(uses.T)]).tocsr()
-    bounds = np.concatenate([np.ones(one_each.shape[0]), limits])
-    relaxed = linprog(-gain, A_ub=rows, b_ub=bounds, bounds=(0, 1), method="highs")
-    prices = -relaxed.ineqlin.marginals[-2:]
-    reduced = gain - uses @ prices
-    best = np.maximum(pd.Series(reduced).groupby(partner).transform("max").to_numpy(), 0.0)
-    order = np.argsort(-reduced, kind="stable")
-    taken = _fill_up(relaxed.x > 1 - 1e-6, order, partner, uses, limits)
-    gap = -relaxed.fun - gain[taken].sum()
-    if gap <= 1e-9 * -relaxed.fun:
-        return taken
-    open_rows = np.flatnonzero(best - reduced <= gap * (1 + 1e-9))
-    found = milp(
-        -gain[open_rows],
-        integrality=np.ones(len(open_rows)),
-        bounds=Bounds(0, 1),
-        constraints=[
-            LinearConstraint(one_each[:, open_rows], -np.inf, 1),
-            LinearConstraint(uses[open_rows].T, -np.inf, limits),
-        ],
-        options={"mip_rel_gap": 1e-9, "node_limit": _NODES},
+    channels = list(dict.fromkeys(channel for entry in actions.values() for channel in entry["channels"]))
+    liked = _spread(wishes["channels"], channels, len(partners), first=True)
+    avoided = _spread(wishes["avoid"], [*channels, *actions], len(partners)) < np.inf
+    avoids_any = pd.Series(avoided.any(axis=1))
+    reached = contacts.reindex(columns=channels, fill_value=0.0).to_numpy(dtype=float)
+    stage, unhappy, weakest = (partners[name].to_numpy() for name in ("stage", "unhappy", "weakest"))
+    parts = []
+    for place, entry in enumerate(actions.values()):
+        own = np.array([channels.index(channel) for channel in entry["channels"]], dtype=int)
+        shunned = avoided[:, own]
+        at = np.flatnonzero(
+            np.isin(stage, list(entry["stages"])) & ~shunned.all(axis=1) & ~avoided[:, len(channels) + place]
+        )
+        shunned = shunned[at]
+        likes = np.where(shunned, np.inf, liked[np.ix_(at, own)])
+        answers = np.where(shunned, 0.0, reached[np.ix_(at, own)])
+        by_wish, by_answer = np.isfinite(likes).any(axis=1), answers.max(axis=1) > 0
+        pick = np.where(
+            by_wish, likes.argmin(axis=1), np.where(by_answer, answers.argmax(axis=1), shunned.argmin(axis=1))
+        )
+        talk = np.flatnonzero(own == channels.index(TALK))[0] if TALK in entry["channels"] else -1
+        talks = (talk >= 0) & unhappy[at] & ~shunned[:, talk]
+        pick = np.where(talks, talk, pick)
+        part = pd.DataFrame({"at": at, "place": place, "channel": own[pick], "talks": talks})
+        part["by_wish"], part["by_answer"] = by_wish & ~talks, by_answer & ~by_wish & ~talks
+        part["fits_weakest"] = np.isin(weakest[at], list(entry.get("factors", ())))
+        part["default"] = np.isin(stage[at], list(entry["default"]))
+        parts.append(part.assign(hours=float(entry["hours"]), cost=float(entry["cost"])))
+    steps = pd.concat(parts) if parts else pd.DataFrame(_NO_STEPS)
+    steps = steps.sort_values(["at", "place"], ignore_index=True)
+    steps["partner_id"] = partners.index.to_numpy()[steps["at"]]
+    steps["stage"], steps["segment"] = stage[steps["at"]], partners["segment"].to_numpy()[steps["at"]]
+    steps["action"] = np.array([*actions, ""], dtype=object)[steps["place"]]
+    steps["channel"] = np.array([*channels, ""], dtype=object)[steps["channel"].astype(int)]
+    steps["shunned"] = avoids_any.to_numpy()[steps["at"]]
+    return steps
+
+
+def _spread(words: pd.DataFrame, names: list[str], n: int, *, first: bool = False) -> np.ndarray:
+    """Return a table of partners and names: infinite where the partner has not said it, else its place in the list."""
+    table = np.full((n, len(names)), np.inf)
+    column = pd.Index(names).get_indexer(pd.Index(words["word"])) if len(words) else np.array([], dtype=int)
+    place = words.groupby("at").cumcount().to_numpy() if first else np.zeros(len(words))
+    known = column >= 0
+    table[words["at"].to_numpy(dtype=int)[known], column[known]] = place[known]
+    return table
+
+
+def _count_gains(steps: pd.DataFrame, partners: pd.DataFrame, effects: pd.DataFrame) -> pd.DataFrame:
+    """Add the gain of each step and its interval; leave out what harms, brings nothing or is no step without proof."""
+    keys = ["action", "stage", "segment"] if "segment" in effects else ["action", "stage"]
+    own = (
+        steps[keys]
+        .astype(object)
+        .merge(effects.astype({key: object for key in keys}), on=keys, how="left", validate="many_to_one")
     )
-    if found.x is None:
-        return taken
-    better = np.zeros(len(steps), dtype=bool)
-    better[open_rows] = found.x > 0.5
-    better = _fill_up(better, order, partner, uses, limits)
-    return better if gain[better].sum() > gain[taken].sum() else taken
+    steps = steps.assign(**{name: own[name].to_numpy(dtype=float) for name in _EFFECT})
+    parts, helps, harms = [], np.zeros(len(steps), dtype=bool), np.zeros(len(steps), dtype=bool)
+    for name, money in {"chance": "worth", "value": "revenue"}.items():
+        effect, lower, upper = (own[f"{end}_{name}"].to_numpy(dtype=float) for end in ("effect", "lower", "upper"))
+        good, bad = lower > 0, upper < 0
+        helps, harms = helps | good, harms | bad
+        amount = partners[money].to_numpy()[steps["at"]] * np.column_stack([effect, lower, upper]).T
+        parts.append(np.where(good | bad, amount, 0.0))
+        steps[f"counts_{name}"] = good
+    both = np.stack(parts)  # of the effects on chance and value: gain, lower, upper of each step
+    gain, lower, upper = np.nansum(both, axis=0)
+    unknown = np.isnan(both[:, 0]).any(axis=0)
+    # Of a help in unknown money nothing is known but that it helps; harm must be outweighed for sure.
+    nothing = unknown & (np.isnan(both[:, 0]) | (both[:, 0] == 0)).all(axis=0)
+    keep = np.where(harms, (lower > 0) & ~unknown, helps | steps["default"].to_numpy())
+    known = helps & ~nothing
+    keep &= ~known | ((gain > 0) & (upper >= steps["cost"].to_numpy()))
+    for name, amount in {"expected_gain": gain, "gain_lower": lower, "gain_upper": upper}.items():
+        steps[name] = np.where(known, amount, np.nan)
+    steps["helps"] = helps
+    steps["worth"] = partners["worth"].to_numpy()[steps["at"]]
+    return steps[keep].reset_index(drop=True)
 
 
-def _fill_up(
-    wanted: np.ndarray, order: np.ndarray, partner: np.ndarray, uses: np.ndarray, limits: np.ndarray
-) -> np.ndarray:
-    """Take the wanted rows and then all others, each in the given order, as far as limits and partners allow."""
-    taken, done, left = np.zeros(len(wanted), dtype=bool), np.zeros(partner.max() + 1, dtype=bool), limits.copy()
-    for row in np.concatenate([order[wanted[order]], order[~wanted[order]]]):
-        if not done[partner[row]] and (uses[row] <= left + 1e-9 * limits).all():  # sums of decimals are not exact
-            taken[row] = done[partner[row]] = True
-            left -= uses[row]
-    return taken
+def _keep_calls(steps: pd.DataFrame, partners: pd.DataFrame) -> pd.DataFrame:
+    """Leave an unhappy partner only the steps taken by phone, if it has any."""
+    calls = np.zeros(len(partners), dtype=bool)
+    calls[steps.loc[steps["talks"], "at"]] = True
+    return steps[steps["talks"] | ~calls[steps["at"]]].reset_index(drop=True)
 
 
-def _find_alternatives(steps: pd.DataFrame, chosen: pd.DataFrame) -> pd.Series:
-    """Return the next best action for each row of the plan; missing where the partner has no other step."""
-    others = steps.drop(index=chosen.index).drop_duplicates("partner_id").set_index("partner_id")["action"]
-    return chosen["partner_id"].map(others).astype("str")
-
-
-def _tell_reasons(
-    plan: pd.DataFrame, effects: pd.DataFrame, journey: Journey, segments: pd.DataFrame, rating: pd.DataFrame
-) -> list[str]:
-    """Return for each row why this step, and at the end which kinds of data spoke."""
-    medians = journey.time_in_stage().set_index("stage")["median_days"]
-    names = segments["segment_name" if "segment_name" in segments else "segment"]
-    reasons = []
-    for step in plan.to_dict("records"):
-        told, spoke = [], ["journey"]
-        since = "since an unknown day" if pd.isna(step["days_in_stage"]) else f"for {step['days_in_stage']:.0f} days"
-        usual = medians.get(step["stage"], np.nan)
-        told.append(f"In stage {step['stage']} {since}{'' if pd.isna(usual) else f', half leave within {usual:.0f}'}.")
-        if (step["action"], step["stage"]) in effects.index:
-            effect = effects.loc[(step["action"], step["stage"])]
-            spoke.append("logged actions")
-            told.append(
-                f"Of {effect['n']:.0f} partners who got this step there, {effect['chance_with']:.0%} moved on within "
-                f"{journey.horizon_days} days, {effect['chance_without']:.0%} of comparable ones without it."
+def _list_limits(steps: pd.DataFrame, actions: Mapping[str, Any], capacity: Mapping[str, Any]) -> dict[str, float]:
+    """Return the limits by name and add to the steps a column with what each uses of it."""
+    limits = {"manager hours": float(capacity["manager_hours"]), "budget": float(capacity["budget"])}
+    steps["manager hours"], steps["budget"] = steps["hours"].astype(float), steps["cost"].astype(float)
+    owners = {name: entry.get("owner", "") for name, entry in actions.items()}
+    steps["owner"] = steps["action"].map(owners).replace("", np.nan).astype("str")
+    for role, hours in dict(capacity.get("owner_hours", {})).items():
+        if role not in owners.values():
+            raise ValueError(
+                f"plan.owner_hours: {role!r} must be the owner of an action, one of "
+                f"{', '.join(sorted(set(owners.values())))}; edit plan.owner_hours in programme.yaml, or owner in "
+                "actions.yaml"
             )
-            if not effect["lower"] > 0:
-                told.append("That is no clear difference; it is a standard step of the stage.")
-        else:
-            told.append("What it does here is not known from logged actions; it is a standard step of the stage.")
-        for kind, found in {"segment": names, "rating": rating["score"]}.items():
-            own = found.get(step["partner_id"])
-            if pd.notna(own):
-                told.append(f"{kind.capitalize()} {own if kind == 'segment' else format(own, '.0f') + ' of 100'}.")
-                spoke.append(kind)
-        if pd.notna(step["expected_gain"]):
-            spoke.append("revenue")
-        if isinstance(step["channels"], str) or isinstance(step["avoid"], str):
-            spoke.append("preferences")
-        reasons.append(" ".join([*told, f"From: {', '.join(spoke)}."]))
-    return reasons
+        limits[f"hours of {role}"] = float(hours)
+        steps[f"hours of {role}"] = np.where(steps["owner"] == role, steps["hours"].astype(float), 0.0)
+    for action, entry in actions.items():
+        if entry.get("seats", 0):
+            limits[f"seats of {action}"] = float(entry["seats"])
+            steps[f"seats of {action}"] = (steps["action"] == action).astype(float)
+    return limits
+
+
+def _choose(steps: pd.DataFrame, limits: Mapping[str, float]) -> np.ndarray:
+    """Return the rows of the plan: known gains first, then steps of unknown gain with what is left."""
+    known = np.flatnonzero(steps["expected_gain"].notna())
+    told = steps.iloc[known]
+    best = known[choose_steps(told.assign(gain=told["expected_gain"]), limits).taken]
+    used = steps[list(limits)].to_numpy(dtype=float)[best].sum(axis=0)
+    left = {name: max(limit - own, 0.0) for (name, limit), own in zip(limits.items(), used, strict=True)}
+    rest = steps[steps["expected_gain"].isna() & ~steps["at"].isin(steps["at"].iloc[best])]
+    weight = 1 + rest["worth"].rank(pct=True).fillna(0).round(2) + 0.5 * rest["fits_weakest"]
+    more = rest.index.to_numpy()[choose_steps(rest.assign(gain=weight), left).taken]
+    return np.concatenate([best, more])
+
+
+def _find_alternatives(steps: pd.DataFrame, chosen: np.ndarray, limits: Mapping[str, float]) -> pd.DataFrame:
+    """Return `alternative` and `refusal_cost` of each row of the plan: the next best step that fits in its place."""
+    uses = steps[list(limits)].to_numpy(dtype=float)
+    ceilings = np.array(list(limits.values()), dtype=float)
+    left = ceilings - uses[chosen].sum(axis=0)
+    row_of = np.full(int(steps["at"].max()) + 1 if len(steps) else 0, -1)
+    row_of[steps["at"].to_numpy()[chosen]] = chosen
+    first = row_of[steps["at"]]
+    other = np.flatnonzero((first >= 0) & (first != np.arange(len(steps))))
+    slack = 1e-9 * np.where(np.isinf(ceilings), 0.0, ceilings)
+    other = other[(uses[other] - uses[first[other]] <= left + slack).all(axis=1)]
+    others = steps.iloc[other].sort_values(["at", "expected_gain", "place"], ascending=[True, False, True])
+    others = others.drop_duplicates("at").set_index("at")[["action", "expected_gain"]]
+    plan = steps.iloc[chosen][["at", "expected_gain"]].join(others, on="at", rsuffix="_other")
+    cost = plan["expected_gain"] - plan["expected_gain_other"].fillna(0.0)
+    return pd.DataFrame({"alternative": plan["action"].astype("str"), "refusal_cost": cost})
+
+
+def _add_details(
+    plan: pd.DataFrame, actions: Mapping[str, Any], wishes: dict[str, pd.DataFrame], features: pd.DataFrame
+) -> pd.DataFrame:
+    """Add `language`, where it is from, and `topic`: the first wished one that the step can be about."""
+    asked = plan["partner_id"].map(wishes["language"]["language"])
+    spoken = plan["partner_id"].map(features["language"]) if "language" in features else asked
+    plan["language"], plan["by_language"] = asked.fillna(spoken), asked.notna()
+    can = pd.DataFrame(
+        [(name, topic.lower()) for name, entry in actions.items() for topic in entry.get("topics", ())],
+        columns=["action", "word"],
+        dtype="str",
+    )
+    wanted = plan[["at", "action"]].merge(wishes["topics"].reset_index(names="place"), on="at")
+    fits = pd.MultiIndex.from_frame(wanted[["action", "word"]]).isin(pd.MultiIndex.from_frame(can))
+    wanted = wanted[fits | ~wanted["action"].isin(can["action"])].sort_values("place").drop_duplicates("at")
+    plan["topic"] = plan["at"].map(wanted.set_index("at")["word"]).astype("str")
+    return plan
+
+
+def _count_due_days(plan: pd.DataFrame, due_days: int) -> np.ndarray:
+    """Return in how many days each step is due: the longer past the usual time in the stage, the sooner."""
+    least = min(LEAST_DAYS, due_days)
+    late = (plan["median"] / plan["days_in_stage"].where(plan["days_in_stage"] > 0)).fillna(1.0).clip(upper=1.0)
+    days = np.ceil(due_days * late.to_numpy(dtype=float))
+    return np.where(plan["complains"], least, np.maximum(days, least)).astype(int)
+
+
+def _tell_kinds(plan: pd.DataFrame) -> np.ndarray:
+    """Tell which kinds of data shaped each row: without them another step, channel, text or date might stand there."""
+    used = {
+        "demographic": plan["language"].notna() & ~plan["by_language"],
+        "behavior": pd.Series(True, index=plan.index),  # its stage, the time in it, its revenue
+        "engagement": plan["by_answer"],
+        "performance": plan["fits_weakest"] & plan["expected_gain"].isna(),
+        "preferences": plan["by_wish"] | plan["shunned"] | plan["by_language"] | plan["topic"].notna(),
+        "feedback": plan["talks"],
+    }
+    told = np.full(len(plan), "", dtype=object)
+    for kind in KINDS:
+        told = told + np.where(used[kind].to_numpy(dtype=bool), f", {kind}", "").astype(object)
+    return pd.Series(told, dtype="str").str[2:].to_numpy()
+
+
+def _tell_reasons(plan: pd.DataFrame, horizon_days: int) -> list[str]:
+    """Tell for each row in short sentences why this step, why so and why then."""
+    names = [
+        "stage", "days_in_stage", "median", "action", "channel", "talks", "complains", "by_wish", "by_answer",
+        "weakest", "fits_weakest", "counts_chance", "counts_value", *_EFFECT,
+    ]  # fmt: skip
+    return [_tell_reason(row, horizon_days) for row in plan[names].itertuples(index=False)]
+
+
+def _tell_reason(step: Any, horizon_days: int) -> str:
+    told = []
+    if step.talks:
+        told.append(f"{'A complaint is open' if step.complains else 'Unhappy with us at last asking'}: call first.")
+    since = "since an unknown day" if np.isnan(step.days_in_stage) else f"for {_count(step.days_in_stage, 'day')}"
+    usual = "" if np.isnan(step.median) else f"; half leave within {step.median:.0f}"
+    told.append(f"In stage {step.stage} {since}{usual}.")
+    if step.counts_chance:
+        told.append(
+            f"Of {_count(step.n, 'like case')} with this step, {step.chance_with:.0%} moved on within "
+            f"{horizon_days} days, {step.chance_without:.0%} without it."
+        )
+    if step.counts_value:
+        told.append(
+            f"It raised revenue of the next {horizon_days} days by {step.effect_value:.0%} "
+            f"({step.lower_value:.0%} to {step.upper_value:.0%})."
+        )
+    if not (step.counts_chance or step.counts_value):
+        known = "Past cases show no clear gain" if step.n > 0 else "What it brings here is not known yet"
+        told.append(f"{known}; it is the standard step of the stage.")
+    if step.fits_weakest:
+        told.append(f"It works on the weakest point, {step.weakest.replace('_', ' ')}.")
+    if step.by_wish:
+        told.append(f"Wishes to be reached by {step.channel}.")
+    elif step.by_answer:
+        told.append(f"Answers most by {step.channel}.")
+    return " ".join(told)
+
+
+def _count(number: float, noun: str) -> str:
+    return f"{number:.0f} {noun}{'' if round(number) == 1 else 's'}"

@@ -1,20 +1,32 @@
 """Stages: who stands where, who moves on, how long it takes, what money waits."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 
-from partnerseg.journey.routes import find_route
+from partnerseg.journey.decisions import DECISIONS, list_decisions
+from partnerseg.journey.derive import derive_stages, read_rules
+from partnerseg.journey.routes import Process, estimate_process, find_routes
+from partnerseg.journey.survival import (
+    FORWARD,
+    OTHERWISE,
+    WAITING,
+    YEAR_DAYS,
+    compare_shares,
+    cumulative_incidence,
+    estimate_share,
+    find_expected_stay,
+    find_median,
+    kaplan_meier,
+)
 from partnerseg.programme.sources import as_frames
 
-YEAR_DAYS = 365
-WAITING, FORWARD, OTHERWISE = 0, 1, 2
 _SPELLS = {
     "traveler": "int64",
     "partner_id": "str",
@@ -25,108 +37,14 @@ _SPELLS = {
     "next_stage": "str",
     "days": "float64",
 }
-
-
-def kaplan_meier(duration: Any, observed: Any, *, level: float = 0.95) -> pd.DataFrame:
-    """Estimate how many are still there after each duration, some being still on their way.
-
-    Ties are exact: whoever is still on the way at a duration counts as being there during all of it. The
-    order of the rows does not matter.
-
-    Args:
-        duration: How long each was observed, at least 0, none missing.
-        observed: True where the end was seen, False where it was still on the way.
-        level: Level of the interval.
-
-    Returns:
-        One row a distinct duration, rising: `time`, `at_risk`, `events`, `survival` (0-1), `std_err` (of
-        survival, Greenwood), `lower` and `upper` (computed on the logarithm; missing where survival is 0).
-
-    Raises:
-        ValueError: The two differ in length, or a duration is missing or negative.
-
-    References:
-        Kaplan and Meier (1958), Nonparametric estimation from incomplete observations.
-
-    Example:
-        >>> kaplan_meier([1, 2, 2, 3], [True, True, False, True])[["time", "at_risk", "survival"]]
-           time  at_risk  survival
-        0   1.0        4      0.75
-        1   2.0        3      0.50
-        2   3.0        1      0.00
-    """
-    times, at_risk, events = _count_by_time(duration, np.asarray(observed).astype(bool).astype(int), [1])
-    events = events[0]
-    survival = np.cumprod(1 - events / at_risk)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        relative = np.sqrt(np.cumsum(events / (at_risk * (at_risk - events))))
-        std_err = np.where(survival > 0, survival * relative, 0.0)
-        reach = norm.ppf(0.5 + level / 2) * relative
-        lower = np.where(survival > 0, survival * np.exp(-reach), np.nan)
-        upper = np.where(survival > 0, np.minimum(survival * np.exp(reach), 1.0), np.nan)
-    return pd.DataFrame(
-        {
-            "time": times,
-            "at_risk": at_risk,
-            "events": events,
-            "survival": survival,
-            "std_err": std_err,
-            "lower": lower,
-            "upper": upper,
-        }
-    )
-
-
-def cumulative_incidence(duration: Any, event: Any) -> pd.DataFrame:
-    """Estimate how many have ended in each of several ways after each duration (Aalen-Johansen).
-
-    The ways compete: who ended in one can no longer end in another. Ties are exact and the order of the
-    rows does not matter.
-
-    Args:
-        duration: How long each was observed, at least 0, none missing.
-        event: 0 where it was still on the way, otherwise the number of the way in which it ended.
-
-    Returns:
-        One row a way and distinct duration: `event`, `time`, `at_risk`, `events` (of this way),
-        `incidence` (share that has ended this way by then, 0-1) and `std_err`.
-
-    Raises:
-        ValueError: The two differ in length, or a duration is missing or negative.
-
-    References:
-        Aalen and Johansen (1978), An empirical transition matrix for nonhomogeneous Markov chains; the
-        variance is that of Marubini and Valsecchi (1995), Analysing survival data, section 10.
-
-    Example:
-        >>> table = cumulative_incidence([1, 2, 2, 3], [1, 1, 2, 0])
-        >>> table.groupby("event")["incidence"].last().to_dict()
-        {1: 0.5, 2: 0.25}
-    """
-    event = np.asarray(event).astype(int)
-    kinds = sorted(set(event.tolist()) - {0})
-    times, at_risk, counts = _count_by_time(duration, event, kinds)
-    every = counts.sum(axis=0)
-    survival = np.cumprod(1 - every / at_risk)
-    before = np.concatenate([[1.0], survival[:-1]])
-    parts = []
-    for kind, events in zip(kinds, counts, strict=True):
-        incidence = np.cumsum(before * events / at_risk)
-        parts.append(
-            pd.DataFrame(
-                {
-                    "event": kind,
-                    "time": times,
-                    "at_risk": at_risk,
-                    "events": events,
-                    "incidence": incidence,
-                    "std_err": np.sqrt(_incidence_variance(at_risk, every, events, before, incidence)),
-                }
-            )
-        )
-    if not parts:
-        return pd.DataFrame({name: [] for name in ("event", "time", "at_risk", "events", "incidence", "std_err")})
-    return pd.concat(parts, ignore_index=True)
+_CONVERSION = [
+    "group", "stage", "n", "converted", "left", "waiting", "conversion", "lower", "upper", "horizon_days", "cohort",
+    "followed", "immature",
+]  # fmt: skip
+_TIMES = [
+    "group", "stage", "n", "censored", "median_days", "lower", "upper", "target_days", "within_target"
+]  # fmt: skip
+COHORTS = {"month": "M", "quarter": "Q", "year": "Y"}
 
 
 class Journey:
@@ -142,12 +60,16 @@ class Journey:
         stages: Stages in order.
         exits: Ways out, as dormant or left. Who comes back from one travels on.
         horizon_days: Conversion is told within so many days of entering a stage.
+        rules: How stages are told from events, see `derive.Rule`; a stage with a rule is not read from the table
+            `stages`.
 
     Attributes:
         spells_: One row a spell: `traveler` (number), `partner_id`, `deal_id` (missing: the partner itself
             travels), `stage`, `entered_at` and `left_at` (UTC; missing when unknown or not yet), `next_stage`
             (missing while there), `days` (in the stage so far; missing when unknown).
         current_: One row a traveler: `partner_id`, `deal_id`, `stage`, `entered_at`, `days_in_stage`.
+        decisions_: One row a step that was taken, and one a partner and period in which none was, with what came
+            after; see `decisions.list_decisions`.
         counts_: What was used and what was left out, in rows, travelers and spells.
         as_of_: The day up to whose end all is told, as YYYY-MM-DD.
 
@@ -171,10 +93,17 @@ class Journey:
 
     spells_: pd.DataFrame
     current_: pd.DataFrame
+    decisions_: pd.DataFrame
     counts_: dict[str, int]
     as_of_: str
 
-    def __init__(self, stages: Iterable[str], exits: Iterable[str] = (), horizon_days: int = 90) -> None:
+    def __init__(
+        self,
+        stages: Iterable[str],
+        exits: Iterable[str] = (),
+        horizon_days: int = 90,
+        rules: Iterable[Mapping[str, Any]] = (),
+    ) -> None:
         self.stages = tuple(stages)
         self.exits = tuple(exits)
         self.horizon_days = horizon_days
@@ -186,13 +115,14 @@ class Journey:
             )
         if horizon_days < 1:
             raise ValueError(f"horizon_days == {horizon_days}, must be >= 1; edit journey.horizon_days")
+        self.rules = read_rules(rules, names)
 
     def fit(self, data: Any, as_of: str) -> "Journey":
-        """Learn the journey from the table `stages`.
+        """Learn the journey from the table `stages`, or by rules from events, and what was done from `actions`.
 
         Args:
-            data: A programme, or a dict of DataFrames named as the tables. Without rows in `stages` all
-                results are empty.
+            data: A programme, or a dict of DataFrames named as the tables. Without rows in `stages`, or events that
+                rules tell stages from, all results are empty.
             as_of: Date YYYY-MM-DD; rows that happened or arrived after its end are not seen. A row that
                 carries neither time is seen at every date.
 
@@ -203,7 +133,11 @@ class Journey:
             ValueError: A stage in the table is not among those declared.
         """
         day = pd.Timestamp(as_of).normalize()
-        rows = as_frames(data)["stages"][["partner_id", "deal_id", "stage", "entered_at", "arrived_at"]]
+        tables = as_frames(data)
+        rows = tables["stages"][["partner_id", "deal_id", "stage", "entered_at", "arrived_at"]]
+        if self.rules:
+            told = [rule.stage for rule in self.rules]
+            rows = pd.concat([rows[~rows["stage"].isin(told)], derive_stages(tables, self.rules, as_of=as_of)])
         end = day + pd.Timedelta(days=1)
         known = rows[~(rows["entered_at"] >= end) & ~(rows["arrived_at"] >= end)]
         self._check_names(known["stage"])
@@ -211,10 +145,16 @@ class Journey:
         self.spells_, self.counts_ = self._find_spells(known, day)
         self.counts_ = {"rows": len(rows), "rows_after_as_of": len(rows) - len(known), **self.counts_}
         self.current_ = self._find_current()
+        self.decisions_ = list_decisions(self, tables["actions"], sales=tables["sales"])
         return self
 
     def conversion(
-        self, *, horizon_days: int | None = None, by: pd.Series | None = None, level: float = 0.95
+        self,
+        *,
+        horizon_days: int | Sequence[int] | None = None,
+        by: pd.Series | None = None,
+        cohort: str = "",
+        level: float = 0.95,
     ) -> pd.DataFrame:
         """Estimate the share that moves forward within the horizon of entering a stage.
 
@@ -222,64 +162,238 @@ class Journey:
         The interval is Wilson's, with the effective number of spells incidence x (1 - incidence) / variance.
 
         Args:
-            horizon_days: Days after entering; None means the journey's own.
-            by: A group for each partner, indexed by partner_id; partners outside the index are left out and
-                those without a value are the group `unknown`. None: one group, `all`.
+            horizon_days: Days after entering, one number or several; None means the journey's own.
+            by: A group for each partner, indexed by partner_id, or for each deal, its index called deal_id;
+                partners outside the index are left out and those without a value are the group `unknown`. None:
+                one group, `all`.
+            cohort: `month`, `quarter` or `year`: told apart by when the stage was entered. Empty: all together.
             level: Level of the interval.
 
         Returns:
-            One row a group and stage but the last: `group`, `stage`, `n` (spells with a known start),
-            `converted` (seen to move forward in time), `left` (seen to leave otherwise in time), `waiting`
-            (still there, for less than the horizon), `conversion` (0-1), `lower`, `upper`. Conversion is
-            missing while nobody in the group has been followed for the whole horizon.
+            One row a group, cohort, horizon and stage but the last: `group`, `stage`, `n` (spells with a known
+            start), `converted` (seen to move forward in time), `left` (seen to leave otherwise in time),
+            `waiting` (still there, for less than the horizon), `conversion` (0-1), `lower`, `upper`,
+            `horizon_days`, `cohort` (the first day of its month, quarter or year; missing without cohorts),
+            `followed` (spells that began at least a horizon ago), `immature` (true: fewer than half of the spells
+            were followed for the whole horizon). Conversion is missing while nobody has been.
+
+        Raises:
+            ValueError: A horizon is under a day, or there is no such cohort.
 
         References:
             Aalen and Johansen (1978); Dorey and Korn (1987), Effective sample sizes for confidence intervals
             for survival probabilities.
         """
-        horizon = self.horizon_days if horizon_days is None else horizon_days
+        horizons = self._list_horizons(horizon_days)
         rows = []
-        for group, spells in self._split(by):
-            for stage in self.stages[:-1]:
-                days, event = self._timed(spells, stage)
-                outcome = {
-                    "converted": int(((event == FORWARD) & (days <= horizon)).sum()),
-                    "left": int(((event == OTHERWISE) & (days <= horizon)).sum()),
-                    "waiting": int(((event == WAITING) & (days < horizon)).sum()),
-                }
-                share, lower, upper = _estimate_share(days, event, FORWARD, horizon, level)
-                estimate = {"conversion": share, "lower": lower, "upper": upper}
-                rows.append({"group": group, "stage": stage, "n": len(days), **outcome, **estimate})
-        columns = ["group", "stage", "n", "converted", "left", "waiting", "conversion", "lower", "upper"]
-        return pd.DataFrame(rows, columns=columns)
+        for group, start, stage, spells in self._split_stages(by, cohort, self.stages[:-1]):
+            days, event = spells["days"].to_numpy(dtype=float), tell_outcome(spells, self.stages)
+            age = (pd.Timestamp(self.as_of_) - spells["entered_at"].dt.normalize()) / pd.Timedelta(days=1)
+            for horizon in horizons:
+                share, lower, upper = estimate_share(days, event, FORWARD, horizon, level)
+                followed = int((age >= horizon).sum())
+                rows.append(
+                    {
+                        "group": group,
+                        "stage": stage,
+                        "n": len(days),
+                        "converted": int(((event == FORWARD) & (days <= horizon)).sum()),
+                        "left": int(((event == OTHERWISE) & (days <= horizon)).sum()),
+                        "waiting": int(((event == WAITING) & (days < horizon)).sum()),
+                        "conversion": share,
+                        "lower": lower,
+                        "upper": upper,
+                        "horizon_days": horizon,
+                        "cohort": start,
+                        "followed": followed,
+                        "immature": 2 * followed < len(days),
+                    }
+                )
+        table = pd.DataFrame(rows, columns=_CONVERSION)
+        return table.astype({"cohort": "datetime64[us]"})
 
-    def time_in_stage(self, *, by: pd.Series | None = None, level: float = 0.95) -> pd.DataFrame:
+    def drop_outs(
+        self, *, horizon_days: int | None = None, by: pd.Series | None = None, level: float = 0.95
+    ) -> pd.DataFrame:
+        """Estimate the share that leaves a stage by each exit within the horizon of entering it.
+
+        Args:
+            horizon_days: Days after entering; None means the journey's own.
+            by: A group for each partner or deal, as in `conversion`.
+            level: Level of the interval.
+
+        Returns:
+            One row a group, stage and exit that was taken from there: `group`, `stage`, `exit`, `n` (spells with
+            a known start), `dropped` (seen to take the exit, at any time), `share` (0-1, by the horizon, the other
+            ways competing), `lower`, `upper` (missing while nobody was followed so long).
+        """
+        horizon = self._list_horizons(horizon_days)[0]
+        rows = []
+        for group, _, stage, spells in self._split_stages(by, "", self.stages):
+            for way in self.exits:
+                taken = spells["next_stage"] == way
+                if not taken.any():
+                    continue
+                event = np.select([spells["next_stage"].isna(), taken], [WAITING, FORWARD], OTHERWISE)
+                estimate = estimate_share(spells["days"].to_numpy(dtype=float), event, FORWARD, horizon, level)
+                rows.append((group, stage, way, len(spells), int(taken.sum()), *estimate))
+        return pd.DataFrame(rows, columns=["group", "stage", "exit", "n", "dropped", "share", "lower", "upper"])
+
+    def time_in_stage(
+        self,
+        *,
+        by: pd.Series | None = None,
+        targets: Mapping[str, float] | None = None,
+        level: float = 0.95,
+    ) -> pd.DataFrame:
         """Estimate the median number of days from entering a stage to leaving it, whichever way.
 
         Who is still there is censored (Kaplan-Meier).
 
         Args:
-            by: A group for each partner, as in `conversion`.
+            by: A group for each partner or deal, as in `conversion`.
+            targets: Days that a stage should take at most, by stage; None or a stage left out: no target.
             level: Level of the interval.
 
         Returns:
             One row a group and stage: `group`, `stage`, `n` (spells with known times), `censored` (still
-            there), `median_days` (the first day by which half have left), `lower`, `upper`. A median or bound
-            that has not been reached yet is missing.
+            there), `median_days` (the first day by which half have left), `lower`, `upper`, `target_days` (missing:
+            none) and `within_target` (0-1, the share that moves forward by then, exits competing; missing while
+            nobody was followed so long). A median or bound that has not been reached yet is missing.
+
+        Raises:
+            ValueError: A target names an undeclared stage or is not above 0 days.
 
         References:
             Brookmeyer and Crowley (1982), A confidence interval for the median survival time; on the
             logarithm, as R's survival package does.
         """
+        targets = dict(targets or {})
+        self._check_names(pd.Series(list(targets), dtype=object), "journey.target_days")
+        for stage, days_wanted in targets.items():
+            if not days_wanted > 0:
+                raise ValueError(f"journey.target_days.{stage} == {days_wanted}, must be > 0 days; or leave it out")
         rows = []
-        for group, spells in self._split(by):
-            for stage in self.stages:
-                days, event = self._timed(spells, stage)
-                counts = {"n": len(days), "censored": int((event == WAITING).sum())}
-                median, lower, upper = _find_median(kaplan_meier(days, event != WAITING, level=level))
-                estimate = {"median_days": median, "lower": lower, "upper": upper}
-                rows.append({"group": group, "stage": stage, **counts, **estimate})
-        return pd.DataFrame(rows, columns=["group", "stage", "n", "censored", "median_days", "lower", "upper"])
+        for group, _, stage, spells in self._split_stages(by, "", self.stages):
+            days, event = spells["days"].to_numpy(dtype=float), tell_outcome(spells, self.stages)
+            target = float(targets.get(stage, np.nan))
+            median, lower, upper = find_median(kaplan_meier(days, event != WAITING, level=level))
+            within = np.nan if np.isnan(target) else estimate_share(days, event, FORWARD, target, level)[0]
+            counts = (len(days), int((event == WAITING).sum()))
+            rows.append((group, stage, *counts, median, lower, upper, target, within))
+        return pd.DataFrame(rows, columns=_TIMES)
+
+    def curves(self, *, by: pd.Series | None = None) -> pd.DataFrame:
+        """Estimate how many have moved forward, or left otherwise, after each number of days in a stage.
+
+        Args:
+            by: A group for each partner or deal, as in `conversion`.
+
+        Returns:
+            One row a group, stage, outcome and day: `group`, `stage`, `outcome` (`forward` or `otherwise`), `time`
+            (days), `at_risk`, `events`, `incidence` (0-1) and `std_err`. The share still there is one less both.
+        """
+        names = {FORWARD: "forward", OTHERWISE: "otherwise"}
+        parts = []
+        for group, _, stage, spells in self._split_stages(by, "", self.stages):
+            curve = cumulative_incidence(spells["days"], tell_outcome(spells, self.stages))
+            parts.append(curve.assign(group=group, stage=stage, outcome=curve.pop("event").map(names)))
+        columns = ["group", "stage", "outcome", "time", "at_risk", "events", "incidence", "std_err"]
+        return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+    def compare_groups(self, by: pd.Series) -> pd.DataFrame:
+        """Test whether groups of partners leave a stage at different speed.
+
+        Args:
+            by: A group for each partner or deal, as in `conversion`.
+
+        Returns:
+            One row a stage with at least two groups that were followed until somebody left, and not all left on that
+            day: `stage`, `groups` (number), `n`, `statistic` (chi-square of the log-rank test), `pvalue`, and
+            `pvalue_adj` (Holm, over the stages).
+
+        References:
+            Mantel (1966), Evaluation of survival data and two new rank order statistics.
+        """
+        from statsmodels.duration.survfunc import survdiff
+        from statsmodels.stats.multitest import multipletests
+
+        groups = self._split(by) or [("", self.spells_.head(0))]
+        spells = pd.concat([part.assign(group=group) for group, part in groups])
+        rows = []
+        for stage in self.stages:
+            own = self._with_days(spells, stage)
+            left = tell_outcome(own, self.stages) != WAITING
+            # Of a group that nobody has stayed in until then nothing is known.
+            first = own["days"][left].min()
+            followed = own.groupby("group")["days"].transform("max") >= first
+            own, left = own[followed], left[followed.to_numpy()]
+            if own["group"].nunique() < 2 or (own["days"] == first)[left].sum() == (own["days"] >= first).sum():
+                continue
+            # A day of the stay is counted whole: who leaves on the day of entering was there for a moment.
+            statistic, pvalue = survdiff(own["days"].to_numpy() + 0.5, left.astype(int), own["group"].to_numpy())
+            rows.append((stage, own["group"].nunique(), len(own), float(statistic), float(pvalue)))
+        table = pd.DataFrame(rows, columns=["stage", "groups", "n", "statistic", "pvalue"])
+        adjusted = multipletests(table["pvalue"], method="holm")[1] if len(table) else []
+        return table.assign(pvalue_adj=adjusted)
+
+    def describe_waiting(
+        self,
+        attributes: pd.DataFrame,
+        *,
+        log: pd.DataFrame | None = None,
+        least: int = 30,
+        level: float = 0.95,
+    ) -> pd.DataFrame:
+        """Tell what partners who wait in a stage have in common, against those who went on from it.
+
+        Who has waited longer than half of all stay counts as waiting, in a stage that half have not left yet everybody
+        there does. It describes and does not explain: what they share need not be why they wait.
+
+        Args:
+            attributes: What is known of each partner, index partner_id: columns of text, such as segment and
+                partner_type. A missing value is left out.
+            log: The table `actions`. Then an action that a partner did not get while half leave the stage, or before
+                it went on, is told too: attribute `missing_step`, value the action. Rows after `as_of` are not seen.
+            least: Fewer waiting, or gone on, are not compared.
+            level: Level of all intervals of a stage together (Bonferroni).
+
+        Returns:
+            One row a stage, attribute and value: `stage`, `attribute`, `value`, `n` (waiting with it), `waiting`
+            (waiting of whom the attribute is known), `share` (of these), `share_gone_on` (of those who went on),
+            `difference` and its `lower`, `upper`; the largest difference of a stage first, only what is clearly more
+            common among those who wait.
+
+        References:
+            Newcombe (1998), Interval estimation for the difference between independent proportions, method 10.
+        """
+        rows = []
+        medians = (
+            self.time_in_stage().set_index("stage")["median_days"] if len(self.spells_) else pd.Series(dtype=float)
+        )
+        for stage in self.stages[:-1]:
+            spells = self._with_days(self.spells_, stage)
+            event = tell_outcome(spells, self.stages)
+            half = medians.get(stage, np.nan)
+            long = spells["days"] >= (0 if np.isnan(half) else half)
+            mine = spells["partner_id"].isin(attributes.index)
+            waits, went = spells[(event == WAITING) & long & mine], spells[(event == FORWARD) & mine]
+            here = attributes.reindex(waits["partner_id"].unique())
+            gone = attributes.reindex(went["partner_id"].unique())
+            told = [(name, *counts) for name in attributes for counts in _count_values(here[name], gone[name], least)]
+            if log is not None and not np.isnan(half):
+                end = pd.Timestamp(self.as_of_) + pd.Timedelta(days=1)
+                late = log["arrived_at"] >= end if "arrived_at" in log else False
+                told += _count_missing_steps(waits, went, log[(log["taken_at"] < end) & ~late], half, least)
+            one = 1 - (1 - level) / max(len(told), 1)
+            for name, value, n, waiting, gone_n, gone_of in told:
+                difference = compare_shares(n, waiting, gone_n, gone_of, one)
+                rows.append((stage, name, value, n, waiting, n / waiting, gone_n / gone_of, *difference))
+        columns = ["n", "waiting", "share", "share_gone_on", "difference", "lower", "upper"]
+        table = pd.DataFrame(rows, columns=["stage", "attribute", "value", *columns])
+        table = table[table["lower"] > 0].assign(place=lambda found: found["stage"].map(self._order))
+        table = table.sort_values(["place", "difference"], ascending=[True, False], kind="stable", ignore_index=True)
+        return table.drop(columns="place")
 
     def bottlenecks(self, value: pd.Series) -> pd.DataFrame:
         """Rank the stages by the money that waits in them.
@@ -306,7 +420,7 @@ class Journey:
             worth = here["partner_id"].map(value).astype(float)
             days, event = self._timed(self.spells_, stage)
             delay = pd.Series(
-                _expected_stay(kaplan_meier(days, event != WAITING), here["days_in_stage"].to_numpy(dtype=float)),
+                find_expected_stay(kaplan_meier(days, event != WAITING), here["days_in_stage"].to_numpy(dtype=float)),
                 index=here.index,
             )
             rows.append(
@@ -326,87 +440,123 @@ class Journey:
         table = pd.DataFrame(rows, columns=columns)
         return table.sort_values(["money_waiting", "waiting"], ascending=False, ignore_index=True, kind="stable")
 
-    def transitions(self) -> pd.DataFrame:
-        """Count the moves from each stage or exit to the next.
-
-        Returns:
-            One row a kind of move that was seen, in the order of the stages: `stage`, `next_stage`, `n`,
-            `share` (of all moves out of the stage; who is still there does not count, so it is no chance).
-        """
-        moves = self.spells_.dropna(subset=["next_stage"])
-        table = moves.groupby(["stage", "next_stage"]).size().rename("n").reset_index()
-        table["share"] = table["n"] / table.groupby("stage")["n"].transform("sum")
-        order = table[["stage", "next_stage"]].apply(lambda names: names.map(self._order))
-        return table.loc[order.sort_values(["stage", "next_stage"]).index].reset_index(drop=True)
-
-    def route(self, stage: str, to: str) -> pd.DataFrame:
-        """Find the likeliest way from one stage to another, each step taken within the horizon.
-
-        The chance of a step is its cumulative incidence within `horizon_days` of entering the stage; stages
-        may be skipped or repeated, exits are not passed through.
+    def transitions(self, *, by: pd.Series | None = None) -> pd.DataFrame:
+        """Count what became of everybody who entered a stage or exit.
 
         Args:
-            stage: Stage or exit to start from.
-            to: Stage to reach.
+            by: A group for each partner or deal, as in `conversion`.
 
         Returns:
-            One row a step: `step` (from 1), `stage`, `next_stage`, `n` (spells with a known start in the
-            stage), `chance` (0-1), `chance_so_far` (product). Empty when nobody has been seen to go there.
+            One row a group and kind of move that was seen, in the order of the stages: `group`, `stage`, `next_stage`
+            (missing: still there), `n` (spells), `share` (of all moves out of the stage; who is still there does not
+            count, so it is no chance; missing for those).
+        """
+        parts = []
+        for group, spells in self._split(by):
+            table = spells.groupby(["stage", "next_stage"], dropna=False).size().rename("n").reset_index()
+            moved = table["n"].where(table["next_stage"].notna())
+            table["share"] = moved / moved.groupby(table["stage"]).transform("sum")
+            order = table[["stage", "next_stage"]].apply(lambda names: names.map(self._order))
+            parts.append(table.loc[order.sort_values(["stage", "next_stage"]).index].assign(group=group))
+        columns = ["group", "stage", "next_stage", "n", "share"]
+        return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+    def process(self) -> Process:
+        """Return what each logged action leads to from each stage or exit, period by period; see `estimate_process`."""
+        return estimate_process(self.decisions_, self.stages + self.exits, period_days=self.horizon_days)
+
+    def route(
+        self,
+        partner: str,
+        to: str,
+        *,
+        avoid: Iterable[str] = (),
+        alternatives: int = 3,
+        objective: str = "chance",
+        within_days: int = 365,
+        channels: Mapping[str, Iterable[str]] | None = None,
+        level: float = 0.95,
+    ) -> pd.DataFrame:
+        """Find the best route to a stage, turn by turn, with alternatives and what avoiding costs.
+
+        Args:
+            partner: Who travels, by partner_id, from where it stands; or a stage or exit to start from.
+            to: Stage to reach.
+            avoid: Actions, stages and, where `channels` is given, channels that the route does not use.
+            alternatives: Largest number of routes beside the best.
+            objective: `chance` (to get there in time), `time` or `value` (less costs).
+            within_days: Days to get there in.
+            channels: Channels of each action.
+            level: Level of the interval of the chance.
+
+        Returns:
+            One row a route and stage, as `routes.find_routes` tells; one with a `reason` where no route can be told.
 
         Raises:
-            ValueError: A stage is not among those declared.
+            ValueError: The partner or a name is not known, a number out of range, or money is not known for `value`.
         """
-        self._check_names(pd.Series([stage, to]))
-        moves = self.transitions()
-        moves = moves[~moves["stage"].isin(set(self.exits) - {stage})]
-        rows = []
-        for here, there in zip(moves["stage"], moves["next_stage"], strict=True):
-            spells = self._with_days(self.spells_, here)
-            goes, stays = spells["next_stage"] == there, spells["next_stage"].isna()
-            event = np.select([stays, goes], [WAITING, FORWARD], OTHERWISE)
-            chance = _estimate_share(spells["days"].to_numpy(), event, FORWARD, self.horizon_days, 0.95)[0]
-            rows.append({"stage": here, "next_stage": there, "n": len(spells), "chance": chance})
-        steps = pd.DataFrame(rows, columns=["stage", "next_stage", "n", "chance"])
-        way = pd.DataFrame(find_route(steps, stage, to), columns=["stage", "next_stage"]).astype("str")
-        way = way.merge(steps, on=["stage", "next_stage"], how="left")
-        way.insert(0, "step", range(1, len(way) + 1))
-        return way.assign(chance_so_far=way["chance"].cumprod())
+        return find_routes(
+            self.process(),
+            partner if partner in self._order else self._find_stage(partner),
+            to=to,
+            avoid=avoid,
+            alternatives=alternatives,
+            objective=objective,
+            within_days=within_days,
+            channels=channels,
+            level=level,
+        )
 
     def save(self, directory: str | Path) -> None:
-        """Write the fitted journey as `journey.json` and `journey_spells.parquet`."""
+        """Write the fitted journey: `journey.json`, `journey_spells.parquet` and `journey_decisions.parquet`."""
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         facts = {
             "stages": self.stages,
             "exits": self.exits,
             "horizon_days": self.horizon_days,
+            "rules": [asdict(rule) for rule in self.rules],
             "as_of": self.as_of_,
             "counts": self.counts_,
         }
         text = json.dumps(facts, ensure_ascii=False, indent=1)
         (directory / "journey.json").write_text(text + "\n", encoding="utf-8")
         self.spells_.to_parquet(directory / "journey_spells.parquet", index=False)
+        self.decisions_.to_parquet(directory / "journey_decisions.parquet", index=False)
 
     @classmethod
     def load(cls, directory: str | Path) -> "Journey":
         """Read a journey that `save` has written."""
         facts = json.loads((Path(directory) / "journey.json").read_text(encoding="utf-8"))
-        journey = cls(facts["stages"], facts["exits"], facts["horizon_days"])
+        journey = cls(facts["stages"], facts["exits"], facts["horizon_days"], facts["rules"])
         journey.as_of_, journey.counts_ = facts["as_of"], facts["counts"]
         journey.spells_ = pd.read_parquet(Path(directory) / "journey_spells.parquet").astype(_SPELLS)
         journey.current_ = journey._find_current()
+        journey.decisions_ = pd.read_parquet(Path(directory) / "journey_decisions.parquet").astype(DECISIONS)
         return journey
+
+    def _find_stage(self, partner: str) -> str:
+        """Return where a partner itself stands."""
+        own = self.current_[self.current_["partner_id"] == partner]
+        stage = own.loc[own["deal_id"].isna(), "stage"]
+        if stage.empty:
+            why = "has deals that travel, and no stage of its own" if len(own) else "stands in no stage"
+            raise ValueError(
+                f"partner == {partner!r} {why} by {self.as_of_}, must be a partner who stands in one, or a stage to "
+                f"start from: {', '.join(self._order)}"
+            )
+        return str(stage.iloc[0])
 
     @property
     def _order(self) -> dict[str, int]:
         return {name: place for place, name in enumerate(self.stages + self.exits)}
 
-    def _check_names(self, names: pd.Series) -> None:
+    def _check_names(self, names: pd.Series, place: str = "stages") -> None:
         for name in names.unique():
             if name not in self._order:
                 close = get_close_matches(str(name), list(self._order), n=1)
                 raise ValueError(
-                    f"stages: stage {name!r} must be one of {', '.join(self._order)}"
+                    f"{place}: stage {name!r} must be one of {', '.join(self._order)}"
                     f"{f'; did you mean {close[0]!r}?' if close else ''}; add it to journey.stages or journey.exits in "
                     "programme.yaml, or map it in the source's file"
                 )
@@ -452,13 +602,38 @@ class Journey:
         last = last[["partner_id", "deal_id", "stage", "entered_at", "days"]]
         return last.rename(columns={"days": "days_in_stage"}).reset_index(drop=True)
 
+    def _list_horizons(self, horizon_days: int | Sequence[int] | None) -> list[int]:
+        given = self.horizon_days if horizon_days is None else horizon_days
+        horizons = [int(days) for days in np.atleast_1d(given)]
+        for days in horizons:
+            if days < 1:
+                raise ValueError(f"horizon_days == {days}, must be >= 1")
+        return horizons
+
     def _split(self, by: pd.Series | None) -> list[tuple[str, pd.DataFrame]]:
         """Return the spells of each group, groups in the order of their names."""
         if by is None:
             return [("all", self.spells_)] if len(self.spells_) else []
-        spells = self.spells_[self.spells_["partner_id"].isin(by.index)]
+        who = self.spells_["deal_id" if by.index.name == "deal_id" else "partner_id"]
+        spells = self.spells_[who.isin(by.index)]
         names = by.astype(object).where(by.notna(), "unknown").astype(str)
-        return [(str(group), part) for group, part in spells.groupby(spells["partner_id"].map(names))]
+        return [(str(group), part) for group, part in spells.groupby(who[spells.index].map(names))]
+
+    def _split_stages(
+        self, by: pd.Series | None, cohort: str, stages: Iterable[str]
+    ) -> Iterable[tuple[str, pd.Timestamp | None, str, pd.DataFrame]]:
+        """Yield the spells with known times of each group, cohort (by its first day) and stage."""
+        if cohort and cohort not in COHORTS:
+            raise ValueError(f"cohort == {cohort!r}; possible values are: {', '.join(COHORTS)}")
+        for group, spells in self._split(by):
+            for stage in stages:
+                own = self._with_days(spells, stage)
+                if not cohort:
+                    yield group, None, stage, own
+                    continue
+                start = own["entered_at"].dt.to_period(COHORTS[cohort]).dt.start_time
+                for day, part in own.groupby(start):
+                    yield group, day, stage, part
 
     def _with_days(self, spells: pd.DataFrame, stage: str) -> pd.DataFrame:
         return spells[(spells["stage"] == stage) & spells["days"].notna()]
@@ -467,6 +642,38 @@ class Journey:
         """Return days and event (waiting, forward, otherwise) of a stage's spells with known times."""
         spells = self._with_days(spells, stage)
         return spells["days"].to_numpy(dtype=float), tell_outcome(spells, self.stages)
+
+
+def _count_values(here: pd.Series, gone: pd.Series, least: int) -> list[tuple[str, int, int, int, int]]:
+    """Return for each value: itself, how many wait with it of how many known, and the same of those who went on."""
+    here, gone = here.dropna(), gone.dropna()
+    if len(here) < least or len(gone) < least:
+        return []
+    among = gone.value_counts()
+    return [
+        (str(value), int(n), len(here), int(among.get(value, 0)), len(gone)) for value, n in here.value_counts().items()
+    ]
+
+
+def _count_missing_steps(
+    waits: pd.DataFrame, went: pd.DataFrame, log: pd.DataFrame, half: float, least: int
+) -> list[tuple[str, str, int, int, int, int]]:
+    """Count for each action who did not get it in the first `half` days of the stay, of those who wait and who went."""
+    if min(len(waits), len(went)) < least:
+        return []
+    until = pd.Timedelta(days=half)
+    lacking = []
+    for spells in (waits, went):
+        own = spells[["traveler", "partner_id", "entered_at", "left_at"]].merge(log, on="partner_id")
+        early = (own["taken_at"] >= own["entered_at"]) & (own["taken_at"] <= own["entered_at"] + until)
+        had = own[early & ~(own["taken_at"] >= own["left_at"])].drop_duplicates(["traveler", "action"])
+        lacking.append(len(spells) - had["action"].value_counts())
+    actions = lacking[0].index.union(lacking[1].index)
+    return [
+        ("missing_step", str(action), int(lacking[0].get(action, len(waits))), len(waits),
+         int(lacking[1].get(action, len(went))), len(went))
+        for action in actions
+    ]  # fmt: skip
 
 
 def tell_outcome(spells: pd.DataFrame, stages: tuple[str, ...]) -> np.ndarray:
@@ -479,94 +686,3 @@ def tell_outcome(spells: pd.DataFrame, stages: tuple[str, ...]) -> np.ndarray:
     place = {name: number for number, name in enumerate(stages)}
     here, there = spells["stage"].map(place).fillna(-1), spells["next_stage"].map(place).fillna(-1)
     return np.select([spells["next_stage"].isna(), there > here], [WAITING, FORWARD], OTHERWISE)
-
-
-def is_followed(days: np.ndarray, event: np.ndarray, horizon: float) -> bool:
-    """Tell whether somebody was followed for the whole horizon, or everybody up to the end."""
-    return len(days) > 0 and bool(days.max() >= horizon or (event[days == days.max()] != WAITING).all())
-
-
-def _count_by_time(duration: Any, event: np.ndarray, kinds: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return distinct times, how many are at risk at each, and the events of each kind (kinds x times)."""
-    duration = np.asarray(duration, dtype=float)
-    if duration.shape != event.shape:
-        raise ValueError(f"{duration.size} durations and {event.size} events, must be one event for each duration")
-    if bad := int((~(duration >= 0)).sum()):
-        raise ValueError(f"{bad} durations are missing or negative, must be >= 0; leave such rows out")
-    times, place = np.unique(duration, return_inverse=True)
-    at_risk = len(duration) - np.searchsorted(np.sort(duration), times, side="left")
-    counts = np.array([np.bincount(place[event == kind], minlength=len(times)) for kind in kinds])
-    return times, at_risk, counts.reshape(len(kinds), len(times))
-
-
-def _incidence_variance(
-    at_risk: np.ndarray, every: np.ndarray, events: np.ndarray, before: np.ndarray, incidence: np.ndarray
-) -> np.ndarray:
-    """Variance of the cumulative incidence at each time: three sums over the times up to it."""
-    remaining = at_risk - every
-    with np.errstate(divide="ignore", invalid="ignore"):
-        a = np.where(remaining > 0, every / (at_risk * remaining), 0.0)
-    b = before**2 * events * (at_risk - events) / at_risk**3
-    c = before * events / at_risk**2
-    # sum (F(t) - F(j))^2 a_j + sum b_j - 2 sum (F(t) - F(j)) c_j, with the square written out.
-    squares = incidence**2 * np.cumsum(a) - 2 * incidence * np.cumsum(incidence * a) + np.cumsum(incidence**2 * a)
-    crossed = incidence * np.cumsum(c) - np.cumsum(incidence * c)
-    return np.maximum(squares + np.cumsum(b) - 2 * crossed, 0.0)
-
-
-def _estimate_share(
-    days: np.ndarray, event: np.ndarray, kind: int, horizon: float, level: float
-) -> tuple[float, float, float]:
-    """Return the incidence of one kind of event by the horizon and its interval; missing while not followed so long."""
-    in_time = days <= horizon
-    if not is_followed(days, event, horizon):
-        return np.nan, np.nan, np.nan
-    outcome_known = int((~in_time | (event != WAITING)).sum())
-    share, variance = 0.0, 0.0
-    if ((event == kind) & in_time).any():
-        table = cumulative_incidence(days, event)
-        last = table[(table["event"] == kind) & (table["time"] <= horizon)].iloc[-1]
-        share, variance = float(last["incidence"]), float(last["std_err"]) ** 2
-    effective = share * (1 - share) / variance if variance > 0 else float(max(outcome_known, 1))
-    return share, *_wilson(share, effective, level)
-
-
-def _wilson(share: float, n: float, level: float) -> tuple[float, float]:
-    z2 = norm.ppf(0.5 + level / 2) ** 2
-    center = (share + z2 / (2 * n)) / (1 + z2 / n)
-    reach = np.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n**2))) / (1 + z2 / n)
-    return float(max(center - reach, 0.0)), float(min(center + reach, 1.0))
-
-
-def _find_median(curve: pd.DataFrame) -> tuple[float, float, float]:
-    """Return the first times at which survival, its lower and its upper bound reach one half; missing if never."""
-
-    def first(column: str) -> float:
-        # The small allowance is for products that are one half but for rounding.
-        reached = curve.loc[curve[column] <= 0.5 + 1e-9, "time"]
-        return float(reached.iloc[0]) if len(reached) else np.nan
-
-    return first("survival"), first("lower"), first("upper")
-
-
-def _expected_stay(curve: pd.DataFrame, waited: np.ndarray) -> np.ndarray:
-    """Return the days still expected within a year, for each number of days waited so far.
-
-    Beyond the longest duration observed the curve stays level: nobody is taken to leave there.
-    """
-    if curve.empty:
-        return np.full(len(waited), np.nan)
-    # The mean of min(T - waited, year) given T > waited is the area under S(t) / S(waited) for a year.
-    edges = np.concatenate([[0.0], curve["time"].to_numpy(dtype=float)])
-    height = np.concatenate([[1.0], curve["survival"].to_numpy(dtype=float)])
-    area_before = np.concatenate([[0.0], np.cumsum(np.diff(edges) * height[:-1])])
-
-    def area(until: np.ndarray) -> np.ndarray:
-        place = np.searchsorted(edges, until, side="right") - 1
-        return area_before[place] + (until - edges[place]) * height[place]
-
-    known = np.where(np.isnan(waited), 0.0, waited)
-    standing = height[np.searchsorted(edges, known, side="right") - 1]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        stay = (area(known + YEAR_DAYS) - area(known)) / standing
-    return np.where(np.isnan(waited), np.nan, stay)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from partnerseg.report import figures, findings, html, tables
+from partnerseg.report import figures, findings, flow, html, journey, tables
 from partnerseg.report.doubts import RELIABLE
 from partnerseg.report.html import Evidence
 from partnerseg.report.language import format_count, format_date, format_share, join_words, load_language, say, say_name
@@ -290,7 +290,7 @@ def show_economics(economics: pd.DataFrame, *, currency: str) -> Evidence:
     """Show what tiers bring and cost; see `tables.list_economics`."""
     listed = tables.list_economics(economics, currency=currency)
     finding = findings.state_economics(economics, currency=currency)
-    return _show_table("economics", listed, finding, data=economics, currency=currency)
+    return _show_table("economics", listed, finding, data=economics, rows=len(listed), currency=currency)
 
 
 def show_what_if(what_if: pd.DataFrame, *, currency: str) -> Evidence:
@@ -298,6 +298,82 @@ def show_what_if(what_if: pd.DataFrame, *, currency: str) -> Evidence:
     listed = tables.list_what_if(what_if, currency=currency)
     finding = findings.state_what_if(what_if, currency=currency)
     return _show_table("what_if", listed, finding, data=what_if, currency=currency)
+
+
+def show_flow(moves: pd.DataFrame, *, stages: Sequence[str], exits: Sequence[str]) -> Evidence:
+    """Show how the stream narrows from stage to stage; see `flow.draw_flow`."""
+    finding, n = journey.state_flow(moves, stages=list(stages)), format_count(moves["n"].sum())
+    return _show("flow", flow.draw_flow(moves, stages=list(stages), exits=list(exits)), finding, data=moves, n=n)
+
+
+def show_transitions(moves: pd.DataFrame, *, stages: Sequence[str], exits: Sequence[str]) -> Evidence:
+    """Show all moves between stages and out; see `flow.draw_transitions`."""
+    n = format_count(moves.loc[moves["next_stage"].notna(), "n"].sum())
+    drawn = flow.draw_transitions(moves, stages=list(stages), exits=list(exits))
+    finding = journey.state_transitions(moves, stages=list(stages))
+    return _show("transitions", drawn, finding, data=moves, n=n)
+
+
+def show_cohorts(cohorts: pd.DataFrame, *, horizon_days: int) -> Evidence:
+    """Show conversion by cohort; see `journey.list_cohorts`."""
+    finding = journey.state_cohorts(cohorts, horizon_days=horizon_days)
+    return _show_table("cohorts", journey.list_cohorts(cohorts), finding, data=cohorts, days=horizon_days)
+
+
+def show_groups(conversion: pd.DataFrame, *, bottlenecks: pd.DataFrame, horizon_days: int) -> Evidence:
+    """Show how segments move on from the stage where most money waits; see `journey.draw_groups`."""
+    stage = str(bottlenecks["stage"].iloc[0]) if len(bottlenecks) else ""
+    finding = journey.state_groups(conversion, stage=stage, horizon_days=horizon_days)
+    drawn = journey.draw_groups(conversion, stage=stage)
+    return _show("groups", drawn, finding, data=conversion, stage=say_name(stage), days=horizon_days)
+
+
+def show_waiting(waiting: pd.DataFrame) -> Evidence:
+    """Show what those who wait have in common; see `journey.list_waiting`."""
+    return _show_table("waiting", journey.list_waiting(waiting), journey.state_waiting(waiting), data=waiting)
+
+
+def show_drop_outs(drop_outs: pd.DataFrame, *, horizon_days: int) -> Evidence:
+    """Show where partners drop out."""
+    finding = journey.state_drop_outs(drop_outs, horizon_days=horizon_days)
+    return _show_table("drop_outs", drop_outs.drop(columns="region"), finding, data=drop_outs, days=horizon_days)
+
+
+def show_effects(effects: pd.DataFrame, *, horizon_days: int) -> Evidence:
+    """Show what each step did to revenue, all partners together; see `journey.draw_effects`."""
+    whole = effects[effects["segment"].isna()]
+    finding = journey.state_effects(whole, horizon_days=horizon_days)
+    return _show("effects", journey.draw_effects(whole), finding, data=effects, days=horizon_days)
+
+
+def show_routes(routes: pd.DataFrame, *, to: str, within_days: int, currency: str) -> Evidence:
+    """Show the routes from every stage; see `journey.list_routes`."""
+    finding = journey.state_routes(routes, to=to, within_days=within_days)
+    listed = journey.list_routes(routes, currency=currency)
+    judged = say(f"figures.best_by_{routes['objective'].iloc[0]}")
+    return _show_table("routes", listed, finding, data=routes, to=say_name(to), days=within_days, judged=judged)
+
+
+def show_avoiding(avoiding: pd.DataFrame, *, currency: str) -> Evidence:
+    """Show what leaving out a step of a route costs."""
+    objective = str(avoiding["objective"].iloc[0]) if len(avoiding) else "value"
+    finding = journey.state_avoiding(avoiding, objective=objective, currency=currency)
+    listed, judged = avoiding.drop(columns="objective"), say(f"figures.best_by_{objective}")
+    return _show_table("avoiding", listed, finding, judged=judged)
+
+
+def show_route_value(values: pd.DataFrame, *, currency: str, horizon_days: int) -> Evidence:
+    """Show what following the best steps would have brought."""
+    finding = journey.state_route_value(values, currency=currency, horizon_days=horizon_days)
+    listed = journey.list_route_value(values)
+    return _show_table("route_value", listed, finding, data=values, currency=currency, days=horizon_days)
+
+
+def show_segment_plans(plans: pd.DataFrame) -> Evidence:
+    """Show the steps of every stage, for everybody and by segment; see `journey.list_segment_plans`."""
+    listed = journey.list_segment_plans(plans)
+    everybody = int(plans["segment"].isna().sum())
+    return _show_table("segment_plans", listed, journey.state_segment_plans(plans), data=plans, rows=max(everybody, 1))
 
 
 def show_stages(current: pd.DataFrame, *, stages: Sequence[str]) -> Evidence:

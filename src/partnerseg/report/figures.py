@@ -109,7 +109,7 @@ def draw_ledger(ledger: pd.DataFrame) -> "Axes":
     totals = ledger.groupby("table")[["rows_in", *fates]].sum() if len(ledger) else pd.DataFrame()
     totals = totals[totals["rows_in"] > 0] if len(totals) else totals
     if totals.empty:
-        return _draw_nothing()
+        return draw_nothing()
     totals.index = totals.index.map(say_name)
     whole = totals["used"] == totals["rows_in"]
     least = (totals["used"] / totals["rows_in"])[~whole].sort_values(ascending=False, kind="stable").index
@@ -119,7 +119,7 @@ def draw_ledger(ledger: pd.DataFrame) -> "Axes":
         totals = pd.concat([rest.sum().to_frame(name).T, totals])
     labels = [f"{table}\n{say_count('row', rows)}" for table, rows in totals["rows_in"].items()]
     with apply_style():
-        axes = _open_axes(len(totals) * 40 + 60)
+        axes = open_axes(len(totals) * 40 + 60)
         left = pd.Series(0.0, index=totals.index)
         for fate, color in zip(fates, (SERIES[0], QUIET, GRID, WARNING), strict=True):
             share = totals[fate] / totals["rows_in"]
@@ -129,7 +129,7 @@ def draw_ledger(ledger: pd.DataFrame) -> "Axes":
         for place, (rows, used) in enumerate(zip(totals["rows_in"], totals["used"], strict=True)):
             text = say("figures.not_used", rows=format_count(rows - used))
             text = text if used < rows else say("figures.all_used")
-            _write(axes, 1, place, text, color=INK if used < rows else GRAY)
+            write_value(axes, 1, place, text, color=INK if used < rows else GRAY)
         _grid(axes, "x", format_share)
         axes.set(xlim=(0, 1), ylim=(-0.6, len(totals) - 0.4))
         axes.figure.legend(loc="outside upper left", ncols=2, frameon=False, handlelength=1)
@@ -145,18 +145,18 @@ def draw_freshness(freshness: pd.DataFrame, *, as_of: str) -> "Axes":
     """
     known = freshness.dropna(subset=["first", "last"]).sort_values("last", kind="stable")
     if known.empty:
-        return _draw_nothing()
+        return draw_nothing()
     day = pd.Timestamp(as_of)
-    labels = [_wrap(say_name(table)) for table in known["table"]]
+    labels = [wrap_label(say_name(table)) for table in known["table"]]
     with apply_style():
-        axes = _open_axes(len(known) * _ROW + 50)
+        axes = open_axes(len(known) * _ROW + 50)
         axes.hlines(labels, known["first"], known["last"], color=QUIET, linewidth=6)
         axes.plot(known["last"], labels, "o", color=ACCENT, markersize=7)
         axes.axvline(cast(float, day), color=INK, linewidth=1)
         for place, last in enumerate(known["last"]):
             late = max((day - pd.Timestamp(last).normalize()).days, 0)
             text = say("figures.current") if late == 0 else say("figures.late", days=say_count("day", late))
-            _write(axes, day, place, text, color=INK if late <= 31 else WARNING)
+            write_value(axes, day, place, text, color=INK if late <= 31 else WARNING)
         axes.set_ylim(-0.6, len(known) - 0.4)
         _mark_months(axes, pd.concat([known["first"], known["last"]]))
         _grid(axes, "x")
@@ -179,7 +179,7 @@ def draw_structure(evidence: Any) -> "Axes":
         evidence: The segmenter's `evidence_`: statistic, null_95 (standard deviations; NaN if not looked for).
     """
     if pd.isna(evidence.statistic):
-        return _draw_nothing()
+        return draw_nothing()
     values = [max(float(value), 0.0) for value in (evidence.null_95, evidence.statistic)]
     texts = [say("figures.up_to", value=format_number(values[0], digits=2)), format_number(values[1], digits=2)]
     return _draw_bars([say("figures.by_chance"), say("figures.these")], values, texts, color=[QUIET, ACCENT])
@@ -197,7 +197,7 @@ def draw_segment_map(points: pd.DataFrame, exemplars: pd.DataFrame | None = None
     """
     points = points.dropna(subset=["x", "y"])
     if points.empty:
-        return _draw_nothing()
+        return draw_nothing()
     if (points["segment"] == points["segment"].iloc[0]).all():  # one group is no segment
         points = points.assign(segment=-1)
     names = points[points["segment"] >= 0].groupby("segment")["segment_name"].agg(["first", "size"])
@@ -206,7 +206,7 @@ def draw_segment_map(points: pd.DataFrame, exemplars: pd.DataFrame | None = None
     typical = pd.DataFrame(columns=["segment", "name", "x", "y"]) if exemplars is None else exemplars
     typical = typical[typical["segment"].isin(names.index)].drop_duplicates("segment").set_index("segment")
     key = [
-        _wrap(
+        wrap_label(
             say("figures.segment", number=segment + 1, name=name, n=format_count(n))
             + (say("figures.typical", name=typical.loc[segment, "name"]) if segment in typical.index else ""),
             46,
@@ -218,7 +218,7 @@ def draw_segment_map(points: pd.DataFrame, exemplars: pd.DataFrame | None = None
     if len(names) and len(background):
         key.append(f"{say('figures.background')} ({format_count(len(background))})")
     with apply_style():
-        axes = _open_axes(420 + sum(10 + 16 * (text.count("\n") + 1) for text in key))
+        axes = open_axes(420 + sum(10 + 16 * (text.count("\n") + 1) for text in key))
         axes.scatter(background["x"], background["y"], s=size * 0.3, color=QUIET, linewidth=0, rasterized=bitmap)
         for segment in names.index:
             color, marker = _style_segment(segment)
@@ -252,7 +252,7 @@ def draw_segment_sizes(profile: pd.DataFrame) -> "Axes":
         profile: One row a segment: segment, name, n, share (of all partners), share_of_revenue (missing: not known).
     """
     if len(profile) < 2:
-        return _draw_nothing()
+        return draw_nothing()
     ordered = profile.sort_values("n", kind="stable")
     if "share_of_revenue" in ordered and ordered["share_of_revenue"].notna().any():
         return _draw_shares(ordered)
@@ -273,7 +273,7 @@ def draw_stability(profile: pd.DataFrame, *, least: float) -> "Axes":
     """
     known = profile.dropna(subset=["stability"]).sort_values("stability", kind="stable")
     if len(known) < 2:
-        return _draw_nothing()
+        return draw_nothing()
     labels = [f"{segment + 1}  {name}" for segment, name in zip(known["segment"], known["name"], strict=True)]
     texts = [format_number(value, digits=2) for value in known["stability"]]
     axes = _draw_bars(labels, known["stability"], texts, label=say("figures.least_stability", value=least))
@@ -292,7 +292,7 @@ def draw_membership(partners: pd.DataFrame, *, sure: float) -> "Axes":
     """
     chance = partners["probability"]
     if chance.empty or (chance == 1).all():
-        return _draw_nothing()
+        return draw_nothing()
     edges = [sure, 0.8, 0.5, 0.0]
     tops = [float("inf"), *edges[:-1]]
     labels = [
@@ -321,7 +321,7 @@ def draw_potential(potential: pd.DataFrame, *, currency: str) -> "Axes":
         known = known[known["partner_type"] == "all"]
     known = pd.concat([known[known["partner_type"] == "all"], known[known["partner_type"] != "all"]])
     if known.empty:
-        return _draw_nothing()
+        return draw_nothing()
     label = [
         f"{say('figures.all_types') if name == 'all' else say_name(name)}\nn = {format_count(n)}"
         for name, n in zip(known["partner_type"], known["n"], strict=True)
@@ -340,7 +340,7 @@ def draw_potential(potential: pd.DataFrame, *, currency: str) -> "Axes":
         for kind in ("sold", "forecast", "potential")
     ]
     table = pd.concat(parts, ignore_index=True)
-    axes = _draw_dots(table, "type", "value", lambda value: format_money(value, currency))
+    axes = draw_dots(table, "type", "value", lambda value: format_money(value, currency))
     axes.set_xticks([])  # every value is written, and three amounts of money would not fit a phone
     return axes
 
@@ -353,11 +353,11 @@ def draw_criteria(criteria: pd.DataFrame, *, criterion: str) -> "Axes":
         criterion: The column to draw.
     """
     if criterion not in criteria or criteria.empty:
-        return _draw_nothing()
+        return draw_nothing()
     counts = criteria[criterion].value_counts()
     counts = counts[counts > 0].sort_values(kind="stable")
     if len(counts) < 2:
-        return _draw_nothing()
+        return draw_nothing()
     texts = [f"{format_count(n)}  ({format_share(n / len(criteria))})" for n in counts]
     colors = [QUIET if label == "unknown" else ACCENT for label in counts.index]
     return _draw_bars([say_name(label) for label in counts.index], counts, texts, color=colors)
@@ -370,7 +370,7 @@ def draw_tiers(tiers: pd.Series) -> "Axes":
         tiers: The tier of each partner, an ordered categorical with the best tier last; missing means no rating.
     """
     if tiers.isna().all():
-        return _draw_nothing()
+        return draw_nothing()
     order = list(tiers.cat.categories)[::-1]
     counts = tiers.astype("object").value_counts().reindex(order, fill_value=0)
     labels, values, colors = [say_name(tier) for tier in order], counts.tolist(), [ACCENT] * len(order)
@@ -390,7 +390,7 @@ def draw_factor_contributions(contributions: pd.DataFrame) -> "Axes":
     rated = contributions.dropna(how="all")
     means = rated.fillna(0).mean()[rated.notna().any()].sort_values(kind="stable")
     if means.empty:
-        return _draw_nothing()
+        return draw_nothing()
     texts = [format_points(value) for value in means]
     return _draw_bars([say_name(factor) for factor in means.index], means, texts, label=say("figures.points"))
 
@@ -406,16 +406,16 @@ def draw_rank_intervals(ranks: pd.DataFrame, *, show: int = 8) -> "Axes":
     ranks = ranks.rename(columns={"rank_lower": "lower", "rank_upper": "upper"})
     rated = ranks.dropna(subset=["rank"]).sort_values("rank", kind="stable")
     if rated.empty:
-        return _draw_nothing()
+        return draw_nothing()
     shown = rated if len(rated) <= 2 * show else pd.concat([rated.head(show), rated.tail(show)])
     names = shown["name"] if "name" in shown else shown.index.to_series()
     gap = 1 if len(shown) < len(rated) else 0
     places = [-place - (gap if place >= show else 0) for place in range(len(shown))]
     with apply_style():
-        axes = _open_axes((len(shown) + gap) * 26 + 50)
+        axes = open_axes((len(shown) + gap) * 26 + 50)
         axes.hlines(places, shown["lower"], shown["upper"], color=QUIET, linewidth=4)
         axes.plot(shown["rank"], places, "o", color=ACCENT, markersize=7, clip_on=False)
-        axes.set_yticks(places, [_wrap(str(name), 22, lines=1) for name in names])
+        axes.set_yticks(places, [wrap_label(str(name), 22, lines=1) for name in names])
         if gap:
             axes.text(
                 0.5,
@@ -440,7 +440,7 @@ def draw_proof(proof: pd.DataFrame) -> "Axes":
         proof: One row a predictor: predictor, n (partners), value (rank correlation, -1 to 1), lower, upper.
     """
     ordered = proof.sort_values("value", ascending=False, kind="stable")
-    return _draw_dots(ordered, "predictor", "value", format_number, axis_label=say("figures.correlation"))
+    return draw_dots(ordered, "predictor", "value", format_number, axis_label=say("figures.correlation"))
 
 
 def draw_tier_proof(tiers: pd.DataFrame, *, currency: str) -> "Axes":
@@ -450,7 +450,7 @@ def draw_tier_proof(tiers: pd.DataFrame, *, currency: str) -> "Axes":
         tiers: One row a tier, best first: tier, n, mean, lower, upper (money; missing where there are too few).
         currency: Currency.
     """
-    return _draw_dots(tiers, "tier", "mean", lambda value: format_money(value, currency), tick_form=format_number)
+    return draw_dots(tiers, "tier", "mean", lambda value: format_money(value, currency), tick_form=format_number)
 
 
 def draw_stages(current: pd.DataFrame, *, stages: list[str]) -> "Axes":
@@ -461,7 +461,7 @@ def draw_stages(current: pd.DataFrame, *, stages: list[str]) -> "Axes":
         stages: All stages and exits in order; the first is drawn on top.
     """
     if current.empty:
-        return _draw_nothing()
+        return draw_nothing()
     counts = current["stage"].value_counts().reindex(list(stages), fill_value=0)
     texts = [f"{format_count(n)}  ({format_share(n / len(current))})" for n in counts]
     return _draw_bars([say_name(stage) for stage in counts.index][::-1], counts[::-1], texts[::-1])
@@ -474,7 +474,7 @@ def draw_conversion(conversion: pd.DataFrame) -> "Axes":
         conversion: One row a group and stage: stage, conversion, lower, upper (0 to 1), n; group where there are
             several.
     """
-    return _draw_dots(conversion, "stage", "conversion", format_share)
+    return draw_dots(conversion, "stage", "conversion", format_share)
 
 
 def draw_time_in_stage(times: pd.DataFrame) -> "Axes":
@@ -486,7 +486,7 @@ def draw_time_in_stage(times: pd.DataFrame) -> "Axes":
             A missing median means that fewer than half have moved on.
     """
     left = times[times["n"] > times["censored"]]  # nobody leaves where the way ends
-    return _draw_dots(left, "stage", "median_days", format_number, axis_label=say("figures.days"))
+    return draw_dots(left, "stage", "median_days", format_number, axis_label=say("figures.days"))
 
 
 def draw_bottlenecks(bottlenecks: pd.DataFrame, *, currency: str) -> "Axes":
@@ -498,7 +498,7 @@ def draw_bottlenecks(bottlenecks: pd.DataFrame, *, currency: str) -> "Axes":
     """
     known = bottlenecks.dropna(subset=["money_waiting"]).sort_values("money_waiting", kind="stable")
     if known.empty:
-        return _draw_nothing()
+        return draw_nothing()
     labels = [
         f"{say_name(stage)}\n{say('figures.waiting', n=format_count(n))}"
         for stage, n in zip(known["stage"], known["waiting"], strict=True)
@@ -517,10 +517,10 @@ def draw_metric_by_group(metrics: pd.DataFrame, *, metric: str, by: str) -> "Axe
     """
     chosen = metrics[metrics["metric"] == metric].sort_values("value", ascending=False, kind="stable")
     if chosen["value"].count() < 2:
-        return _draw_nothing()
+        return draw_nothing()
     unit = str(chosen["unit"].iloc[0]) if len(chosen) else ""
     tick_form = format_share if unit == "share" else format_number
-    return _draw_dots(chosen, by, "value", lambda value: format_value(value, unit), tick_form=tick_form)
+    return draw_dots(chosen, by, "value", lambda value: format_value(value, unit), tick_form=tick_form)
 
 
 def draw_metric_trend(trend: pd.DataFrame, *, unit: str) -> "Axes":
@@ -534,12 +534,12 @@ def draw_metric_trend(trend: pd.DataFrame, *, unit: str) -> "Axes":
 
     trend = trend.dropna(subset=["value"])
     if trend.empty:
-        return _draw_nothing()
+        return draw_nothing()
     trend = trend.assign(as_of=pd.to_datetime(trend["as_of"]), group=trend.get("group", ""))
     last = trend.sort_values("as_of").groupby("group").tail(1).sort_values("value", ascending=False)
     groups = list(last["group"].head(len(SERIES)))
     with apply_style():
-        axes = _open_axes(300)
+        axes = open_axes(300)
         sns.lineplot(
             data=trend[trend["group"].isin(groups)],
             x="as_of",
@@ -564,7 +564,7 @@ def draw_metric_trend(trend: pd.DataFrame, *, unit: str) -> "Axes":
         height = bottom
         for day, group, value in last[last["group"].isin(groups)][["as_of", "group", "value"]].itertuples(index=False):
             height = value if height == bottom else min(value, height - (top - bottom) * 0.14)
-            _write(axes, day, height, f"{say_name(group)}\n{format_value(value, unit)}".strip())
+            write_value(axes, day, height, f"{say_name(group)}\n{format_value(value, unit)}".strip())
         axes.set(xlabel="", ylabel="")
         _mark_months(axes, trend["as_of"])
         axes.yaxis.set_major_locator(_few_ticks())
@@ -599,7 +599,7 @@ def _spread_numbers(points: pd.DataFrame) -> list[tuple[int, float, float]]:
 
 def _draw_share_bars(frame: pd.DataFrame, label: str, share: str) -> "Axes":
     if frame.empty:
-        return _draw_nothing()
+        return draw_nothing()
     ordered = frame.sort_values(share, kind="stable")
     texts = [format_share(value) for value in ordered[share]]
     axes = _draw_bars([say_name(name) for name in ordered[label]], ordered[share].fillna(0), texts)
@@ -610,7 +610,7 @@ def _draw_share_bars(frame: pd.DataFrame, label: str, share: str) -> "Axes":
 def _draw_shares(ordered: pd.DataFrame) -> "Axes":
     """Draw two bars a segment, share of partners above share of revenue; the last segment is on top."""
     labels = [
-        _wrap(f"{segment + 1}  {name}", 24, lines=4)
+        wrap_label(f"{segment + 1}  {name}", 24, lines=4)
         for segment, name in zip(ordered["segment"], ordered["name"], strict=True)
     ]
     row = max(50, *(12 + 15 * (text.count("\n") + 1) for text in labels))
@@ -620,7 +620,7 @@ def _draw_shares(ordered: pd.DataFrame) -> "Axes":
     ]
     revenue = [say("figures.of_revenue", share=format_share(share)) for share in ordered["share_of_revenue"]]
     with apply_style():
-        axes = _open_axes(len(labels) * row + 16)
+        axes = open_axes(len(labels) * row + 16)
         for column, texts, shift, color in (
             ("share", partners, 0.19, ACCENT),
             ("share_of_revenue", revenue, -0.19, SERIES[4]),
@@ -628,7 +628,7 @@ def _draw_shares(ordered: pd.DataFrame) -> "Axes":
             places = [place + shift for place in range(len(labels))]
             axes.barh(places, ordered[column].fillna(0), color=color, height=14 / row)
             for place, value, text in zip(places, ordered[column].fillna(0), texts, strict=True):
-                _write(axes, max(value, 0), place, text)
+                write_value(axes, max(value, 0), place, text)
         axes.set_yticks(range(len(labels)), labels)
         axes.axvline(0, color=QUIET, linewidth=1)
         axes.set_xticks([])
@@ -645,15 +645,15 @@ def _draw_bars(
     label: str = "",
 ) -> "Axes":
     """Draw horizontal bars from zero, each with its value written at its end; the last label is on top."""
-    labels = [_wrap(text, lines=4) for text in labels]
+    labels = [wrap_label(text, lines=4) for text in labels]
     row = max([_ROW, *(12 + 15 * (text.count("\n") + 1) for text in labels)])
     with apply_style():
-        axes = _open_axes(len(labels) * row + (40 if label else 16))
+        axes = open_axes(len(labels) * row + (40 if label else 16))
         places = range(len(labels))
         axes.barh(places, values, color=color, height=18 / row)
         axes.set_yticks(places, labels)
         for place, value, text in zip(places, values, texts, strict=True):
-            _write(axes, max(value, 0), place, text)
+            write_value(axes, max(value, 0), place, text)
         axes.axvline(0, color=QUIET, linewidth=1)
         axes.set_xticks([])
         axes.set_xlabel(label)
@@ -661,12 +661,12 @@ def _draw_bars(
     return axes
 
 
-def _draw_dots(
+def draw_dots(
     frame: pd.DataFrame, label: str, value: str, form: _Form, *, tick_form: _Form | None = None, axis_label: str = ""
 ) -> "Axes":
     """Draw a dot with its interval for each row in the order given; several groups share a label's place."""
     if frame.empty or frame[value].isna().all():
-        return _draw_nothing()
+        return draw_nothing()
     group = frame["group"].astype(str) if "group" in frame else pd.Series("", index=frame.index)
     groups, labels = list(dict.fromkeys(group))[: len(SERIES)], list(dict.fromkeys(frame[label]))
     bounded = frame["upper"].replace(float("inf"), float("nan"))
@@ -675,7 +675,7 @@ def _draw_dots(
     rows = [_label_row(frame[frame[label] == name], name) for name in labels]
     height = max([44, 22 * len(groups) + 12, *(14 + 16 * (text.count("\n") + 1) for text in rows)])
     with apply_style():
-        axes = _open_axes(len(labels) * height + 40)
+        axes = open_axes(len(labels) * height + 40)
         for number, name in enumerate(groups):
             shift = (number - (len(groups) - 1) / 2) * 0.8 / len(groups)
             color, marker = (SERIES[number], MARKERS[number]) if len(groups) > 1 else (ACCENT, "o")
@@ -683,7 +683,7 @@ def _draw_dots(
             for row in frame[group == name].to_dict("records"):
                 place = labels.index(row[label]) + shift
                 if pd.isna(row[value]):
-                    _write(axes, 0, place, f"{whose}{say('figures.unknown')}", color=GRAY)
+                    write_value(axes, 0, place, f"{whose}{say('figures.unknown')}", color=GRAY)
                     continue
                 upper = row["upper"] if row["upper"] <= end else end
                 if upper is end and pd.notna(row["lower"]):
@@ -692,7 +692,7 @@ def _draw_dots(
                     axes.hlines(place, row["lower"], upper, color=color, linewidth=2)
                 axes.plot(row[value], place, marker, color=color, markersize=8)
                 edge = upper if pd.notna(row["lower"]) else row[value]
-                _write(axes, edge, place, f"{whose}{form(row[value])}")
+                write_value(axes, edge, place, f"{whose}{form(row[value])}")
         axes.set_yticks(range(len(labels)), rows)
         axes.set_ylim(len(labels) - 0.4, -0.6)
         axes.set_xlim(min(0, frame["lower"].min(), frame[value].min()), None)
@@ -705,7 +705,7 @@ def _draw_dots(
 
 def _label_row(rows: pd.DataFrame, name: object) -> str:
     """Label a row with its name and, below, the number of partners behind it."""
-    label = _wrap(say_name(name), lines=4)
+    label = wrap_label(say_name(name), lines=4)
     return f"{label}\nn = {format_count(rows['n'].sum())}" if "n" in rows else label
 
 
@@ -715,23 +715,24 @@ def _few_ticks():
     return MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10])
 
 
-def _draw_nothing() -> "Axes":
+def draw_nothing() -> "Axes":
     """Draw that there is nothing to draw."""
     with apply_style():
-        axes = _open_axes(60)
+        axes = open_axes(60)
         axes.text(0.5, 0.5, say("figures.nothing"), ha="center", va="center", color=GRAY, transform=axes.transAxes)
         axes.set(xticks=[], yticks=[], label=NOTHING)
     return axes
 
 
-def _open_axes(height: int) -> "Axes":
+def open_axes(height: int) -> "Axes":
+    """Open axes as wide as a page's figure and so many px high."""
     import matplotlib.pyplot as plt
 
     _, axes = plt.subplots(figsize=(WIDTH / 72, height / 72))
     return axes
 
 
-def _write(axes: "Axes", x: Any, y: float, text: str, *, color: str = INK) -> None:
+def write_value(axes: "Axes", x: Any, y: float, text: str, *, color: str = INK) -> None:
     """Write a value just right of a place; the layout makes room for it."""
     axes.annotate(
         text, (x, y), xytext=(6, 0), textcoords="offset points", va="center", color=color, annotation_clip=False
@@ -757,7 +758,8 @@ def _mark_months(axes: "Axes", days: pd.Series) -> None:
     axes.set_xticks(cast(Any, ticks), [str(month.year) if step >= 12 else format_month(month) for month in ticks])
 
 
-def _wrap(text: str, width: int = 20, *, lines: int = 3) -> str:
+def wrap_label(text: str, width: int = 20, *, lines: int = 3) -> str:
+    """Wrap a label to so many characters a line, and cut it where it takes more lines."""
     parts = [part for line in text.split("\n") for part in textwrap.wrap(line, width)] or [text]
     if len(parts) > max(lines, text.count("\n") + 1):
         parts = textwrap.wrap(" ".join(parts), width, max_lines=lines, placeholder="…")

@@ -55,14 +55,14 @@ def state_ledger(ledger: pd.DataFrame) -> str:
     """
     rows = ledger["rows_in"].sum() if len(ledger) else 0
     if not rows:
-        return _say("ledger_unknown")
+        return say_finding("ledger_unknown")
     used, aside = ledger["used"].sum(), int(ledger["quarantined"].sum())
     facts = {"rows": say_count("row", rows), "files": say_count("file", ledger["file"].nunique())}
     if used == rows:
-        return _say("ledger_all", **facts)
+        return say_finding("ledger_all", **facts)
     if not aside:
-        return _say("ledger_no_quarantine", share=format_share(used / rows), **facts)
-    return _say("ledger", share=format_share(used / rows), aside=say_count("row", aside), **facts)
+        return say_finding("ledger_no_quarantine", share=format_share(used / rows), **facts)
+    return say_finding("ledger", share=format_share(used / rows), aside=say_count("row", aside), **facts)
 
 
 def state_aside(aside: pd.DataFrame) -> str:
@@ -73,11 +73,11 @@ def state_aside(aside: pd.DataFrame) -> str:
     """
     rows = int(aside["rows"].sum()) if len(aside) else 0
     if not rows:
-        return _say("aside_none")
+        return say_finding("aside_none")
     first = aside.sort_values("rows", ascending=False, kind="stable").iloc[0]
     reason = say_message(str(first["reason"]))
     facts = {"rows": say_count("row", rows), "table": say_name(first["table"]), "reason": reason}
-    return _say("aside" if len(aside) > 1 else "aside_one", n=format_count(first["rows"]), **facts)
+    return say_finding("aside" if len(aside) > 1 else "aside_one", n=format_count(first["rows"]), **facts)
 
 
 def state_freshness(freshness: pd.DataFrame, *, as_of: str) -> str:
@@ -89,17 +89,19 @@ def state_freshness(freshness: pd.DataFrame, *, as_of: str) -> str:
     """
     dated = freshness.dropna(subset=["last"])
     if dated.empty:
-        return _say("freshness_unknown")
+        return say_finding("freshness_unknown")
     late = (pd.Timestamp(as_of) - dated["last"].dt.normalize()).dt.days.clip(lower=0)
     oldest = dated.loc[late.idxmax()]
     empty = [say_name(table) for table in freshness.loc[freshness["rows"] == 0, "table"]]
     facts = {"tables": say_count("table", len(dated)), "days": say_count("day", late.max())}
     one = "_one" if len(dated) == 1 else ""
     if late.max() > _LATE_DAYS:
-        sentence = _say("freshness_late", table=say_name(oldest["table"]), date=format_date(oldest["last"]), **facts)
+        sentence = say_finding(
+            "freshness_late", table=say_name(oldest["table"]), date=format_date(oldest["last"]), **facts
+        )
     else:
-        sentence = _say(f"freshness_days{one}" if late.max() else f"freshness{one}", **facts)
-    return f"{sentence} {_say('freshness_empty', tables=_name_some(empty))}" if empty else sentence
+        sentence = say_finding(f"freshness_days{one}" if late.max() else f"freshness{one}", **facts)
+    return f"{sentence} {say_finding('freshness_empty', tables=_name_some(empty))}" if empty else sentence
 
 
 def state_coverage(coverage: pd.DataFrame) -> str:
@@ -112,16 +114,16 @@ def state_coverage(coverage: pd.DataFrame) -> str:
     known, unknown = known[known["coverage"] > 0], known[known["coverage"] == 0]
     nothing = _name_some([say_name(family) for family in unknown["family"]])
     if known.empty:
-        return _say("coverage_unknown")
+        return say_finding("coverage_unknown")
     best, least = known.iloc[0], known.iloc[-1]
     facts = {"best": say_name(best["family"]), "best_share": format_share(best["coverage"])}
     if len(known) == 1 or best["coverage"] == least["coverage"]:
-        sentence = _say("coverage_even", share=facts["best_share"])
+        sentence = say_finding("coverage_even", share=facts["best_share"])
     else:
-        sentence = _say(
+        sentence = say_finding(
             "coverage", least=say_name(least["family"]), least_share=format_share(least["coverage"]), **facts
         )
-    return f"{sentence} {_say('coverage_nothing', families=nothing)}" if len(unknown) else sentence
+    return f"{sentence} {say_finding('coverage_nothing', families=nothing)}" if len(unknown) else sentence
 
 
 def state_segments(sizes: pd.DataFrame, *, evidence: Any) -> str:
@@ -132,14 +134,16 @@ def state_segments(sizes: pd.DataFrame, *, evidence: Any) -> str:
         evidence: The segmenter's `evidence_`: found, reason.
     """
     if not evidence.found:
-        return _say("segments_none", reason=str(evidence.reason))
+        return say_finding("segments_none", reason=str(evidence.reason))
     known = sizes[sizes["n"] > 0].sort_values("n", ascending=False, kind="stable")
     if known.empty:
-        return _say("segments_unknown")
-    sentence = _say("segments", segments=say_count("segment", len(known)))
+        return say_finding("segments_unknown")
+    sentence = say_finding("segments", segments=say_count("segment", len(known)))
     background = 1 - float(known["share"].sum())
     return (
-        sentence if background < 0.0005 else f"{sentence} {_say('segments_background', share=format_share(background))}"
+        sentence
+        if background < 0.0005
+        else f"{sentence} {say_finding('segments_background', share=format_share(background))}"
     )
 
 
@@ -151,16 +155,16 @@ def state_structure(evidence: Any, *, segments: int) -> str:
         segments: How many were found.
     """
     if not evidence.found:
-        return _say("segments_none", reason=str(evidence.reason))
+        return say_finding("segments_none", reason=str(evidence.reason))
     told = say_count("segment", segments)
     if not evidence.null_95 > 0:
-        return _say("structure_clear", segments=told)
-    return _say("structure", segments=told, times=format_number(evidence.statistic / evidence.null_95, digits=2))
+        return say_finding("structure_clear", segments=told)
+    return say_finding("structure", segments=told, times=format_number(evidence.statistic / evidence.null_95, digits=2))
 
 
 def state_map(sizes: pd.DataFrame, *, evidence: Any) -> str:
     """State into how many segments the map falls; see `state_segments`."""
-    return state_segments(sizes, evidence=evidence) if evidence.found else _say("map_one")
+    return state_segments(sizes, evidence=evidence) if evidence.found else say_finding("map_one")
 
 
 def state_sizes(sizes: pd.DataFrame, programme: pd.DataFrame, *, region: str) -> str:
@@ -173,19 +177,19 @@ def state_sizes(sizes: pd.DataFrame, programme: pd.DataFrame, *, region: str) ->
     """
     known = sizes[sizes["n"] > 0].sort_values("n", ascending=False, kind="stable")
     if known.empty:
-        return _say("segments_unknown")
+        return say_finding("segments_unknown")
     largest, smallest = known.iloc[0], known.iloc[-1]
     if len(known) == 1:
-        return _say("sizes_one")
+        return say_finding("sizes_one")
     if region == "all":
         revenue, most = _state_revenue(known, told=largest["segment"]), {"most": _quote(largest["name"])}
         most |= {"most_n": say_count("partner", largest["n"])}
         if revenue:
-            return f"{_say('sizes_largest', **most)} {revenue}"
-        return _say("sizes", least=_quote(smallest["name"]), least_n=say_count("partner", smallest["n"]), **most)
+            return f"{say_finding('sizes_largest', **most)} {revenue}"
+        return say_finding("sizes", least=_quote(smallest["name"]), least_n=say_count("partner", smallest["n"]), **most)
     own = sizes.merge(programme[["segment", "share"]], on="segment", suffixes=("", "_programme"))
     odd = own.iloc[int((own["share"] - own["share_programme"]).abs().to_numpy().argmax())]
-    sentence = _say(
+    sentence = say_finding(
         "sizes_region",
         name=_quote(odd["name"]),
         share=format_share(odd["share"]),
@@ -203,10 +207,10 @@ def state_differences(profile: pd.DataFrame) -> str:
     known = profile[(profile["segment"] >= 0) & (profile["differs"].fillna("") != "")]
     known = known.sort_values("n", ascending=False, kind="stable").head(2)
     if len(known) < 2:
-        return _say("differences_none")
+        return say_finding("differences_none")
     first, second = known["name"].map(_quote)
     traits = [join_words(differs.split("; ")[:_MOST_TRAITS]) for differs in known["differs"]]
-    return _say("differences", first=first, first_traits=traits[0], second=second, second_traits=traits[1])
+    return say_finding("differences", first=first, first_traits=traits[0], second=second, second_traits=traits[1])
 
 
 def state_typical(profile: pd.DataFrame, *, column: str) -> str:
@@ -219,9 +223,9 @@ def state_typical(profile: pd.DataFrame, *, column: str) -> str:
     known = profile[profile["segment"] >= 0]
     known = known.dropna(subset=[column]).sort_values(column, kind="stable") if column else known.head(0)
     if len(known) < 2 or known[column].iloc[0] == known[column].iloc[-1]:
-        return _say("typical_none")
+        return say_finding("typical_none")
     least, most = known.iloc[0], known.iloc[-1]
-    return _say(
+    return say_finding(
         "typical",
         column=say_name(column),
         least=_quote(least["name"]),
@@ -238,10 +242,10 @@ def state_exemplars(exemplars: pd.DataFrame) -> str:
         exemplars: One row a typical member, the most typical of each segment first: segment, segment_name, name.
     """
     if exemplars.empty:
-        return _say("exemplars_none")
+        return say_finding("exemplars_none")
     first = exemplars.sort_values("segment", kind="stable").iloc[0]
     segments = say_count("segment", exemplars["segment"].nunique())
-    return _say("exemplars", name=str(first["name"]), segment=_quote(first["segment_name"]), segments=segments)
+    return say_finding("exemplars", name=str(first["name"]), segment=_quote(first["segment_name"]), segments=segments)
 
 
 def state_membership(partners: pd.DataFrame) -> str:
@@ -251,14 +255,14 @@ def state_membership(partners: pd.DataFrame) -> str:
         partners: One row a partner: segment (-1 is the background), probability of the likeliest segment (0 to 1).
     """
     if (partners["probability"] == 1).all():
-        return _say("membership_one")
+        return say_finding("membership_one")
     sure = (partners["probability"] >= SURE).mean()
-    sentence = _say("membership", share=format_share(sure), sure=format_share(SURE))
+    sentence = say_finding("membership", share=format_share(sure), sure=format_share(SURE))
     background = int((partners["segment"] < 0).sum())
     if not background:
         return sentence
     share = format_share(background / len(partners))
-    return f"{sentence} {_say('membership_background', partners=say_count('partner', background), share=share)}"
+    return f"{sentence} {say_finding('membership_background', partners=say_count('partner', background), share=share)}"
 
 
 def state_questions(questions: pd.DataFrame) -> str:
@@ -268,9 +272,9 @@ def state_questions(questions: pd.DataFrame) -> str:
         questions: Index partner_id, one row a question: field.
     """
     if questions.empty:
-        return _say("questions_none")
+        return say_finding("questions_none")
     fields = questions["field"].value_counts()
-    return _say(
+    return say_finding(
         "questions",
         partners=say_count("partner", questions.index.nunique()),
         most=say_name(fields.index[0]),
@@ -286,9 +290,9 @@ def state_profile(profile: pd.DataFrame) -> str:
     """
     known = profile.dropna(subset=["stability"]).sort_values("stability", ascending=False, kind="stable")
     if len(known) < 2:
-        return _say("profile_one")
+        return say_finding("profile_one")
     most, least = known.iloc[0], known.iloc[-1]
-    return _say(
+    return say_finding(
         "profile",
         most=_quote(most["name"]),
         most_stability=format_number(most["stability"]),
@@ -306,18 +310,18 @@ def state_moves(moves: pd.DataFrame) -> str:
             first column names the row. Values are partners.
     """
     if moves.empty:
-        return _say("moves_none")
+        return say_finding("moves_none")
     table = moves.set_index(moves.columns[0])
     inner = table.drop(index="joined", errors="ignore").drop(columns="left", errors="ignore")
     if len(inner) < 2:
-        return _say("moves_one")
+        return say_finding("moves_one")
     both = int(inner.to_numpy().sum())
     if not both:
-        return _say("moves_unknown")
+        return say_finding("moves_unknown")
     stayed = int(inner.to_numpy().trace())
     joined = int(table.loc[["joined"]].to_numpy().sum()) if "joined" in table.index else 0
     left = int(table["left"].sum()) if "left" in table else 0
-    return _say(
+    return say_finding(
         "moves",
         share=format_share(stayed / both),
         partners=say_count("partner", both),
@@ -334,16 +338,16 @@ def state_lineage(lineage: pd.DataFrame, year_before: pd.DataFrame) -> str:
         year_before: One row: why_not (why nothing is compared; empty where it is).
     """
     if why_not := str(year_before["why_not"].iloc[0]):
-        return _say("lineage_unknown", reason=why_not)
+        return say_finding("lineage_unknown", reason=why_not)
     continued = int((lineage["event"] == "continued").sum())
     changed = lineage.loc[lineage["event"] != "continued", ["event", "old", "new"]]
     if changed.empty:
-        return _say("lineage_same", n=format_count(continued))
-    told = [_say("lineage_one" if continued == 1 else "lineage", segments=say_count("segment", continued))]
+        return say_finding("lineage_same", n=format_count(continued))
+    told = [say_finding("lineage_one" if continued == 1 else "lineage", segments=say_count("segment", continued))]
     for event, old, new in changed.head(_MOST_NAMES).itertuples(index=False):
-        told.append(_say(f"lineage_{event}", old=old, new=new))
+        told.append(say_finding(f"lineage_{event}", old=old, new=new))
     if more := max(len(changed) - _MOST_NAMES, 0):
-        told.append(_say("lineage_more_one" if more == 1 else "lineage_more", n=format_count(more)))
+        told.append(say_finding("lineage_more_one" if more == 1 else "lineage_more", n=format_count(more)))
     return " ".join(told)
 
 
@@ -356,12 +360,12 @@ def state_movers(partners: pd.DataFrame) -> str:
     """
     known = int(partners["segment_before"].notna().sum())
     if not known:
-        return _say("movers_unknown")
+        return say_finding("movers_unknown")
     causes = partners["move_cause"].value_counts()
     if causes.empty:
-        return _say("movers_none", partners=say_count("partner", known))
+        return say_finding("movers_none", partners=say_count("partner", known))
     told = [say(f"findings.movers_{cause}", n=format_count(n)) for cause, n in causes.items()]
-    return _say(
+    return say_finding(
         "movers",
         n=format_count(causes.sum()),
         partners=say_count("partner", known),
@@ -379,15 +383,15 @@ def state_drift(drift: pd.DataFrame, year_before: pd.DataFrame) -> str:
     """
     row = year_before.iloc[0]
     if row["why_not"]:
-        return _say("drift_unknown")
+        return say_finding("drift_unknown")
     if row["stale"]:
-        return _say("drift_stale", reason=say_message(str(row["reason"]).removesuffix(" Fit the model anew.")))
+        return say_finding("drift_stale", reason=say_message(str(row["reason"]).removesuffix(" Fit the model anew.")))
     known = drift.dropna(subset=["way", "nearest"])
     if known.empty:
-        return _say("drift_fits")
+        return say_finding("drift_fits")
     most = known.sort_values("way", ascending=False, kind="stable").iloc[0]
     facts = {"name": _quote(most["name"]), "nearest": _quote(most["nearest"])}
-    return _say("drift_fits_most", way=format_share(most["way"]), **facts)
+    return say_finding("drift_fits_most", way=format_share(most["way"]), **facts)
 
 
 def state_criteria_segments(segments: pd.DataFrame, *, by: Iterable[str], found: bool = True) -> str:
@@ -399,16 +403,16 @@ def state_criteria_segments(segments: pd.DataFrame, *, by: Iterable[str], found:
         found: Whether there are natural segments; if not, the sentence says that rules take their place.
     """
     if segments.empty:
-        return _say("criteria_segments_none")
+        return say_finding("criteria_segments_none")
     known = segments["revenue_share"].notna().any()
     most = segments.sort_values("revenue_share" if known else "n", ascending=False, kind="stable").iloc[0]
     facts = {"criteria": join_words(map(say_name, by)), "name": _quote(most["segment"])}
     if known:
         shares = {"revenue": format_share(most["revenue_share"]), "share": format_share(most["share"])}
-        sentence = _say("criteria_segments", **facts, **shares)
+        sentence = say_finding("criteria_segments", **facts, **shares)
     else:
-        sentence = _say("criteria_segments_n", n=say_count("partner", most["n"]), **facts)
-    return sentence if found else f"{_say('criteria_instead')} {sentence}"
+        sentence = say_finding("criteria_segments_n", n=say_count("partner", most["n"]), **facts)
+    return sentence if found else f"{say_finding('criteria_instead')} {sentence}"
 
 
 def state_potential(potential: pd.DataFrame, *, currency: str) -> str:
@@ -422,11 +426,11 @@ def state_potential(potential: pd.DataFrame, *, currency: str) -> str:
     known = potential[potential["n_headroom"] >= FEW].dropna(subset=["headroom_value"])
     types = known[~known["partner_type"].isin(["all", "unknown"])]
     if known.empty:
-        return _say("potential_unknown")
+        return say_finding("potential_unknown")
     several = len(types) > 1
     most = (types if several else known).sort_values("headroom_value", ascending=False, kind="stable").iloc[0]
     lower, upper = (format_money(most[f"potential_{end}"], currency) for end in ("low", "high"))
-    sentence = _say(
+    sentence = say_finding(
         "potential" if several else "potential_all",
         type=say_name(most["partner_type"]),
         headroom=format_money(most["headroom_value"], currency),
@@ -435,7 +439,7 @@ def state_potential(potential: pd.DataFrame, *, currency: str) -> str:
     )
     if pd.isna(most["forecast_value"]):
         return sentence
-    return f"{sentence} {_say('potential_expected', forecast=format_money(most['forecast_value'], currency))}"
+    return f"{sentence} {say_finding('potential_expected', forecast=format_money(most['forecast_value'], currency))}"
 
 
 def state_criteria(criteria: pd.DataFrame, *, criterion: str) -> str:
@@ -449,9 +453,9 @@ def state_criteria(criteria: pd.DataFrame, *, criterion: str) -> str:
     known = values[values.notna() & (values != "unknown")]
     name = say_name(criterion)
     if known.empty:
-        return _say("criteria_unknown", criterion=name)
+        return say_finding("criteria_unknown", criterion=name)
     counts = known.value_counts()
-    sentence = _say(
+    sentence = say_finding(
         "criteria" if len(counts) > 1 else "criteria_one",
         criterion=name,
         category=say_name(counts.index[0]),
@@ -460,7 +464,7 @@ def state_criteria(criteria: pd.DataFrame, *, criterion: str) -> str:
         share=format_share(counts.iloc[0] / len(known)),
     )
     left = len(values) - len(known)
-    return f"{sentence} {_say('criteria_left', partners=say_count('partner', left))}" if left else sentence
+    return f"{sentence} {say_finding('criteria_left', partners=say_count('partner', left))}" if left else sentence
 
 
 def state_tiers(tiers: pd.Series) -> str:
@@ -471,10 +475,10 @@ def state_tiers(tiers: pd.Series) -> str:
     """
     rated = tiers.dropna()
     if rated.empty:
-        return _say("tiers_unknown")
+        return say_finding("tiers_unknown")
     best = rated.cat.categories[-1]
     n = int((rated == best).sum())
-    sentence = _say(
+    sentence = say_finding(
         "tiers",
         tier=say_name(best),
         n=format_count(n),
@@ -482,7 +486,7 @@ def state_tiers(tiers: pd.Series) -> str:
         share=format_share(n / len(rated)),
     )
     left = len(tiers) - len(rated)
-    return f"{sentence} {_say('tiers_unrated', partners=say_count('partner', left))}" if left else sentence
+    return f"{sentence} {say_finding('tiers_unrated', partners=say_count('partner', left))}" if left else sentence
 
 
 def state_factor_contributions(contributions: pd.DataFrame) -> str:
@@ -494,8 +498,8 @@ def state_factor_contributions(contributions: pd.DataFrame) -> str:
     rated = contributions.dropna(how="all")
     means = rated.fillna(0).mean().where(rated.notna().any()).dropna().sort_values(ascending=False, kind="stable")
     if means.empty:
-        return _say("contributions_unknown")
-    return _say(
+        return say_finding("contributions_unknown")
+    return say_finding(
         "contributions",
         score=format_points(means.sum()),
         most=say_name(means.index[0]),
@@ -513,10 +517,10 @@ def state_factors(factors: pd.DataFrame) -> str:
             (the weight it has in effect), flagged (that differs twofold from its weight).
     """
     if factors.empty:
-        return _say("contributions_unknown")
+        return say_finding("contributions_unknown")
     first = factors.sort_values("weight", ascending=False, kind="stable").iloc[0]
     scarce = int((factors["coverage"] < 0.5).sum())
-    sentence = _say(
+    sentence = say_finding(
         "factors" if scarce else "factors_known",
         factor=say_name(first["factor"]),
         weight=format_share(first["weight"]),
@@ -525,7 +529,7 @@ def state_factors(factors: pd.DataFrame) -> str:
     )
     moved = factors[factors["flagged"].eq(True)].sort_values("effective", ascending=False, kind="stable")
     more = [say_name(name) for name in moved.loc[moved["effective"] > moved["weight"], "factor"]]
-    return f"{sentence} {_say('factors_move', factors=_name_some(more))}" if more else sentence
+    return f"{sentence} {say_finding('factors_move', factors=_name_some(more))}" if more else sentence
 
 
 def state_advice(advice: pd.DataFrame) -> str:
@@ -535,11 +539,11 @@ def state_advice(advice: pd.DataFrame) -> str:
         advice: One row a partner: name, next_tier, points_missing, reachable.
     """
     if advice.empty:
-        return _say("advice_none")
+        return say_finding("advice_none")
     near = advice[advice["reachable"].astype(bool)].sort_values("points_missing", kind="stable")
     if near.empty:
-        return _say("advice_out_of_reach", partners=say_count("partner", len(advice)))
-    return _say(
+        return say_finding("advice_out_of_reach", partners=say_count("partner", len(advice)))
+    return say_finding(
         "advice",
         n=format_count(len(near)),
         partners=say_count("partner", len(advice)),
@@ -576,9 +580,9 @@ def state_rank_intervals(ranks: pd.DataFrame) -> str:
     ranks = ranks.rename(columns={"rank_lower": "lower", "rank_upper": "upper"})
     rated = ranks.dropna(subset=["rank", "lower", "upper"])
     if rated.empty:
-        return _say("ranks_unknown")
+        return say_finding("ranks_unknown")
     width = (rated["upper"].astype(float) - rated["lower"].astype(float) + 1).median()
-    return _say("ranks", partners=say_count("partner", len(rated)), width=format_count(width))
+    return say_finding("ranks", partners=say_count("partner", len(rated)), width=format_count(width))
 
 
 def state_proof(proof: pd.DataFrame) -> str:
@@ -589,21 +593,21 @@ def state_proof(proof: pd.DataFrame) -> str:
     """
     known = proof.dropna(subset=["value"])
     if known.empty or known["predictor"].iloc[0] != "rating":
-        return _say("proof_unknown")
+        return say_finding("proof_unknown")
     rating, others = known.iloc[0], known.iloc[1:].sort_values("value", ascending=False, kind="stable")
-    sentence = _say(
+    sentence = say_finding(
         "proof",
         outcome=say_name(rating["outcome"]),
         value=format_number(rating["value"], digits=2),
-        interval=_between(rating, lambda value: format_number(value, digits=2)),
+        interval=tell_between(rating, lambda value: format_number(value, digits=2)),
         partners=say_count("partner", rating["n"]),
     )
     better, worse = others[others["winner"] == "baseline"], others[others["winner"] == "rating"]
     if len(better):
         value = format_number(better["value"].iloc[0], digits=2)
-        return f"{sentence} {_say('proof_beaten', baseline=say_name(better['predictor'].iloc[0]), value=value)}"
+        return f"{sentence} {say_finding('proof_beaten', baseline=say_name(better['predictor'].iloc[0]), value=value)}"
     if len(worse):
-        return f"{sentence} {_say('proof_wins', baselines=join_words(map(say_name, worse['predictor'])))}"
+        return f"{sentence} {say_finding('proof_wins', baselines=join_words(map(say_name, worse['predictor'])))}"
     return sentence
 
 
@@ -616,9 +620,9 @@ def state_tier_proof(tiers: pd.DataFrame, *, currency: str) -> str:
     """
     known = tiers.dropna(subset=["mean"])
     if len(known) < 2:
-        return _say("tier_proof_unknown")
+        return say_finding("tier_proof_unknown")
     best, last = known.iloc[0], known.iloc[-1]
-    return _say(
+    return say_finding(
         "tier_proof" if best["monotone"] else "tier_proof_mixed",
         best=say_name(best["tier"]),
         best_mean=format_money(best["mean"], currency),
@@ -635,14 +639,14 @@ def state_steadiness(steadiness: pd.DataFrame) -> str:
     """
     told = steadiness.set_index("disturbance")
     if told.empty or told.loc[["month", "noise"], "share_shift"].isna().any():
-        return _say("steadiness_unknown")
+        return say_finding("steadiness_unknown")
     change = float(told["score_change"].fillna(0).max())
-    sentence = _say(
+    sentence = say_finding(
         "steadiness",
         month=format_share(float(told["share_shift"]["month"])),
         noise=format_share(float(told["share_shift"]["noise"])),
     )
-    return sentence if change > 1e-9 else f"{sentence} {_say('steadiness_frozen')}"
+    return sentence if change > 1e-9 else f"{sentence} {say_finding('steadiness_frozen')}"
 
 
 def state_rating_models(models: pd.DataFrame) -> str:
@@ -653,12 +657,12 @@ def state_rating_models(models: pd.DataFrame) -> str:
     """
     known = models.dropna(subset=["revenue"]).sort_values("revenue", ascending=False, kind="stable")
     if len(known) < 2 or not known["used"].any():
-        return _say("rating_models_unknown")
+        return say_finding("rating_models_unknown")
     used, best = known[known["used"]].iloc[0], known.iloc[0]
     if best["model"] == used["model"]:
-        return _say("rating_models_best", used=say_name(used["model"]), models=format_count(len(known)))
+        return say_finding("rating_models_best", used=say_name(used["model"]), models=format_count(len(known)))
     close = best["lower"] <= used["revenue"]
-    return _say(
+    return say_finding(
         "rating_models_close" if close else "rating_models",
         best=say_name(best["model"]),
         best_value=format_number(best["revenue"], digits=2),
@@ -675,12 +679,12 @@ def state_fairness(fairness: pd.DataFrame) -> str:
     """
     assessed = fairness[fairness["assessed"].astype(bool)]
     if assessed.empty:
-        return _say("fairness_unknown")
+        return say_finding("fairness_unknown")
     flagged = assessed[assessed["flagged"].astype(bool)]
     if flagged.empty:
-        return _say("fairness", groups=format_count(len(assessed)))
+        return say_finding("fairness", groups=format_count(len(assessed)))
     most = flagged.iloc[int(flagged["difference"].abs().argmax())]
-    return _say(
+    return say_finding(
         "fairness_more" if most["difference"] > 0 else "fairness_less",
         by=say_name(most["by"]),
         group=say_name(most["group"]),
@@ -697,8 +701,8 @@ def state_tier_changes(changes: pd.DataFrame, *, partners: int) -> str:
     """
     rose, fell = (int((changes["kind"] == kind).sum()) for kind in ("promoted", "demoted"))
     if not rose + fell:
-        return _say("tier_changes_none", partners=say_count("partner", partners))
-    return _say(
+        return say_finding("tier_changes_none", partners=say_count("partner", partners))
+    return say_finding(
         "tier_changes", rose=format_count(rose), fell=format_count(fell), partners=say_count("partner", partners)
     )
 
@@ -707,14 +711,15 @@ def state_economics(economics: pd.DataFrame, *, currency: str) -> str:
     """State what privileges cost and which tier brings most after them.
 
     Args:
-        economics: One row a tier: tier, partners, revenue, margin, privileges, net (money a year).
+        economics: One row a date and tier: as_of, tier, partners, revenue, margin, privileges, net (money a year). The
+            last date is told.
         currency: Currency.
     """
-    known = economics.dropna(subset=["net"])
+    known = economics[economics["as_of"] == economics["as_of"].max()].dropna(subset=["net"])
     if known.empty:
-        return _say("economics_unknown")
+        return say_finding("economics_unknown")
     best = known.iloc[int(known["net"].argmax())]
-    return _say(
+    return say_finding(
         "economics",
         cost=format_money(known["privileges"].sum(), currency),
         margin=format_money(known["margin"].sum(), currency),
@@ -731,10 +736,10 @@ def state_what_if(what_if: pd.DataFrame, *, currency: str) -> str:
         currency: Currency.
     """
     if what_if.empty or not (what_if["shift"] < 0).any():
-        return _say("what_if_unknown")
+        return say_finding("what_if_unknown")
     shift = what_if["shift"]
     lower, same = what_if.iloc[int(shift.argmin())], what_if.iloc[int(shift.abs().argmin())]
-    return _say(
+    return say_finding(
         "what_if",
         points=format_value(-lower["shift"], "point"),
         promoted=say_count("partner", lower["promoted"]),
@@ -749,10 +754,10 @@ def state_stages(current: pd.DataFrame) -> str:
         current: One row a traveler: stage, and deal_id where deals travel.
     """
     if current.empty:
-        return _say("stages_unknown")
+        return say_finding("stages_unknown")
     counts = current["stage"].value_counts()
     noun = "deal" if "deal_id" in current and current["deal_id"].notna().all() else "partner"
-    return _say(
+    return say_finding(
         "stages",
         stage=say_name(counts.index[0]),
         n=format_count(counts.iloc[0]),
@@ -771,17 +776,17 @@ def state_conversion(conversion: pd.DataFrame, *, horizon_days: int) -> str:
     known = conversion.dropna(subset=["conversion"]).sort_values("conversion", kind="stable")
     days = say_count("day", horizon_days)
     if known.empty:
-        return _say("conversion_unknown", days=days)
+        return say_finding("conversion_unknown", days=days)
     least, most = known.iloc[0], known.iloc[-1]
     facts = {
         "stage": _name_row(least),
         "share": format_share(least["conversion"]),
-        "interval": _between(least, format_share),
+        "interval": tell_between(least, format_share),
         "days": days,
     }
     if len(known) == 1:
-        return _say("conversion_one", **facts)
-    return _say("conversion", most=_name_row(most), most_share=format_share(most["conversion"]), **facts)
+        return say_finding("conversion_one", **facts)
+    return say_finding("conversion", most=_name_row(most), most_share=format_share(most["conversion"]), **facts)
 
 
 def state_time_in_stage(times: pd.DataFrame) -> str:
@@ -794,15 +799,15 @@ def state_time_in_stage(times: pd.DataFrame) -> str:
     open_ended = times[times["median_days"].isna() & (times["n"] > times["censored"])]  # not where a way ends
     still = _name_some([_name_row(row) for _, row in open_ended.iterrows()])
     if known.empty:
-        return _say("time_open", stages=still) if len(open_ended) else _say("time_unknown")
+        return say_finding("time_open", stages=still) if len(open_ended) else say_finding("time_unknown")
     longest = known.iloc[0]
-    sentence = _say(
+    sentence = say_finding(
         "time",
         stage=_name_row(longest),
         days=format_value(longest["median_days"], "day"),
-        interval=_between(longest, format_number),
+        interval=tell_between(longest, format_number),
     )
-    return f"{sentence} {_say('time_open', stages=still)}" if len(open_ended) else sentence
+    return f"{sentence} {say_finding('time_open', stages=still)}" if len(open_ended) else sentence
 
 
 def state_bottlenecks(bottlenecks: pd.DataFrame, *, currency: str) -> str:
@@ -816,11 +821,13 @@ def state_bottlenecks(bottlenecks: pd.DataFrame, *, currency: str) -> str:
     if known.empty:
         busy = bottlenecks[bottlenecks["waiting"] > 0].sort_values("waiting", ascending=False, kind="stable")
         if busy.empty:
-            return _say("bottlenecks_unknown")
+            return say_finding("bottlenecks_unknown")
         first = busy.iloc[0]
-        return _say("bottlenecks_no_money", stage=say_name(first["stage"]), waiting=format_count(first["waiting"]))
+        return say_finding(
+            "bottlenecks_no_money", stage=say_name(first["stage"]), waiting=format_count(first["waiting"])
+        )
     first = known.iloc[0]
-    return _say(
+    return say_finding(
         "bottlenecks",
         stage=say_name(first["stage"]),
         money=format_money(first["money_waiting"], currency),
@@ -839,9 +846,9 @@ def state_plan(plan: pd.DataFrame, *, currency: str) -> str:
     planned = plan.dropna(subset=["action"])
     planned = planned[planned["action"].astype(str) != ""]
     if planned.empty:
-        return _say("plan_none")
+        return say_finding("plan_none")
     counts = planned["action"].value_counts()
-    return _say(
+    return say_finding(
         "plan",
         partners=say_count("partner", len(planned)),
         action=say_name(counts.index[0]),
@@ -862,14 +869,14 @@ def state_metric(metrics: pd.DataFrame, *, metric: str, programme: pd.DataFrame 
     chosen = metrics[metrics["metric"] == metric].dropna(subset=["value"])
     name = say_name(metric)
     if chosen.empty:
-        return _say("metric_unknown", metric=name)
+        return say_finding("metric_unknown", metric=name)
     row = chosen.iloc[0]
     form = _form(row)
-    facts = {"metric": name, "value": form(row["value"]), "interval": _between(row, form)}
+    facts = {"metric": name, "value": form(row["value"]), "interval": tell_between(row, form)}
     other = pd.DataFrame() if programme is None else programme[programme["metric"] == metric].dropna(subset=["value"])
     if other.empty or row.get("region") == "all":
-        return _say("metric", **facts)
-    return _say("metric_against", programme=form(other["value"].iloc[0]), **facts)
+        return say_finding("metric", **facts)
+    return say_finding("metric_against", programme=form(other["value"].iloc[0]), **facts)
 
 
 def state_metric_by_group(metrics: pd.DataFrame, *, metric: str, by: str) -> str:
@@ -883,21 +890,21 @@ def state_metric_by_group(metrics: pd.DataFrame, *, metric: str, by: str) -> str
     chosen = metrics[(metrics["metric"] == metric) & (metrics[by].astype(str) != "all")].dropna(subset=["value"])
     chosen = chosen.sort_values("value", ascending=False, kind="stable")
     if len(chosen) < 2:
-        return _say("metric_one_group" if len(chosen) else "metric_unknown", metric=say_name(metric))
+        return say_finding("metric_one_group" if len(chosen) else "metric_unknown", metric=say_name(metric))
     most, least = chosen.iloc[0], chosen.iloc[-1]
     form = _form(most)
-    sentence = _say(
+    sentence = say_finding(
         "metric_groups",
         metric=say_name(metric),
         most=_name_group(most[by], by),
         most_value=form(most["value"]),
-        interval=_between(most, form),
+        interval=tell_between(most, form),
         least=_name_group(least[by], by),
         least_value=form(least["value"]),
-        least_interval=_between(least, form),
+        least_interval=tell_between(least, form),
     )
     if pd.notna(most["lower"]) and pd.notna(least["upper"]) and most["lower"] <= least["upper"]:
-        return f"{sentence} {_say('overlap')}"
+        return f"{sentence} {say_finding('overlap')}"
     return sentence
 
 
@@ -911,11 +918,11 @@ def state_metric_trend(trend: pd.DataFrame, *, metric: str, unit: str) -> str:
     """
     known = trend.dropna(subset=["value"]).sort_values("as_of")
     if len(known) < 2:
-        return _say("trend_unknown", metric=say_name(metric))
+        return say_finding("trend_unknown", metric=say_name(metric))
     first, last = known.iloc[0], known.iloc[-1]
     before, after = format_value(first["value"], unit), format_value(last["value"], unit)
     key = "trend_same" if before == after else "trend_up" if last["value"] > first["value"] else "trend_down"
-    return _say(
+    return say_finding(
         key,
         metric=say_name(metric),
         before=before,
@@ -932,8 +939,8 @@ def state_experiments(experiments: pd.DataFrame) -> str:
         experiments: One row an experiment and variant: experiment, variant, n (partners).
     """
     if experiments.empty:
-        return _say("experiments_none")
-    return _say(
+        return say_finding("experiments_none")
+    return say_finding(
         "experiments",
         experiments=say_count("experiment", experiments["experiment"].nunique()),
         variants=say_count("variant", len(experiments)),
@@ -948,15 +955,16 @@ def _state_revenue(sizes: pd.DataFrame, *, told: int) -> str:
     most = sizes.sort_values("share_of_revenue", ascending=False, kind="stable").iloc[0]
     shares = {"revenue": format_share(most["share_of_revenue"]), "share": format_share(most["share"])}
     name = say("findings.it") if most["segment"] == told else _quote(most["name"])
-    return _say("sizes_revenue", name=name, **shares)
+    return say_finding("sizes_revenue", name=name, **shares)
 
 
-def _say(key: str, **values: str) -> str:
+def say_finding(key: str, **values: str) -> str:
+    """Say a sentence of the catalog's findings, its first letter a capital."""
     sentence = say(f"findings.{key}", **values)
     return sentence[:1].upper() + sentence[1:]
 
 
-def _between(row: pd.Series, form: Callable[[float], str]) -> str:
+def tell_between(row: pd.Series, form: Callable[[float], str]) -> str:
     """Say an interval in plain words, in brackets; nothing where there is none."""
     lower, upper = row.get("lower", math.nan), row.get("upper", math.nan)
     if pd.isna(lower) and pd.isna(upper):

@@ -644,7 +644,10 @@ def _choose_form(name: str, values: pd.Series) -> Callable[[Any], str]:
     if name in ("score", "points_missing"):
         return format_points
     known = values.dropna().astype(float)
-    if re.search(r"(^|_)(share|rate|coverage|conversion|probability|kept)(_|$)", name) and known.between(0, 1).all():
+    if (
+        re.search(r"(^|_)(share|rate|coverage|conversion|probability|kept|chance|arrive|within)(_|$)", name)
+        and known.between(0, 1).all()
+    ):
         return format_share
     if (known == known.round()).all():
         return format_count
@@ -681,12 +684,13 @@ def _to_csv(frame: pd.DataFrame) -> str:
     safe = frame.copy()
     for name in safe:
         if not _is_number(safe[name]):
-            safe[name] = [_disarm(value) for value in safe[name]]
-    safe.columns = [_disarm(name) for name in safe]
+            safe[name] = [disarm(value) for value in safe[name]]
+    safe.columns = [disarm(name) for name in safe]
     return "\ufeff" + safe.to_csv(index=False, lineterminator="\n")
 
 
-def _disarm(value: Any) -> Any:
+def disarm(value: Any) -> Any:
+    """Return text so that no spreadsheet takes it for a formula; what is no text stays as it is."""
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 

@@ -181,11 +181,11 @@ def list_factors(factors: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         factors: One row a factor: factor, pillar, features and direction (lists, or words between commas), grade,
-            weight (they sum to 1), effective (the weight it has in effect; missing where not known), coverage (share of
-            partners known, 0 to 1).
+            weight (they sum to 1), counted (mean share of it that counts by the evidence at hand, 0 to 1), effective
+            (the weight it has in effect; missing where not known), coverage (share of partners known, 0 to 1).
 
     Returns:
-        One row a factor: factor, pillar, made_of, grade, weight_share, effective_share, coverage.
+        One row a factor: factor, pillar, made_of, grade, weight_share, counted_share, effective_share, coverage.
     """
     made_of = [
         join_words(
@@ -194,8 +194,9 @@ def list_factors(factors: pd.DataFrame) -> pd.DataFrame:
         )
         for features, directions in zip(factors["features"], factors["direction"], strict=True)
     ]
-    listed = factors.assign(made_of=made_of, weight_share=factors["weight"], effective_share=factors["effective"])
-    listed = listed[["factor", "pillar", "made_of", "grade", "weight_share", "effective_share", "coverage"]]
+    shares = {"weight_share": "weight", "counted_share": "counted", "effective_share": "effective"}
+    listed = factors.assign(made_of=made_of).rename(columns={column: name for name, column in shares.items()})
+    listed = listed[["factor", "pillar", "made_of", "grade", *shares, "coverage"]]
     return listed.sort_values("weight_share", ascending=False, kind="stable", ignore_index=True)
 
 
@@ -221,7 +222,7 @@ def list_steadiness(steadiness: pd.DataFrame) -> pd.DataFrame:
             score_change (points); missing where not measured.
     """
     what = steadiness["disturbance"].map(lambda name: say(f"disturbances.{name}"))
-    columns = {"spearman": "rank_correlation", "share_shift": "ranks_moved", "score_change": "points_moved"}
+    columns = {"spearman": "rank_correlation", "share_shift": "ranks_moved_share", "score_change": "points_moved"}
     return steadiness.assign(disturbance=what)[["disturbance", *columns]].rename(columns=columns)
 
 
@@ -277,16 +278,15 @@ def list_tier_changes(changes: pd.DataFrame) -> pd.DataFrame:
 
 
 def list_economics(economics: pd.DataFrame, *, currency: str) -> pd.DataFrame:
-    """List what each tier brings and costs in a year, the best tier first.
+    """List what each tier brings and costs in a year, the last date and the best tier first.
 
     Args:
-        economics: One row a tier: tier, partners, revenue, margin, privileges, net (money a year).
+        economics: One row a date and tier: as_of, tier, partners, revenue, margin, privileges, net (money a year).
         currency: Currency of all of them.
     """
     money = ["revenue", "margin", "privileges", "net"]
-    return economics[["tier", "partners", *money]].rename(
-        columns={name: f"{say_name(name)}, {currency}" for name in money}
-    )
+    listed = economics.assign(as_of=pd.to_datetime(economics["as_of"]))[["as_of", "tier", "partners", *money]]
+    return listed.rename(columns={name: f"{say_name(name)}, {currency}" for name in money})
 
 
 def list_what_if(what_if: pd.DataFrame, *, currency: str) -> pd.DataFrame:
@@ -320,19 +320,23 @@ def list_steps(plan: pd.DataFrame, *, currency: str) -> pd.DataFrame:
     """List the next steps, the largest expected gain first, then what is due first.
 
     Args:
-        plan: One row a partner: name, stage, title (missing where there is no step), reason, channel, language,
-            expected_gain (missing: not known), due_at.
+        plan: One row a partner: name, stage, title (missing where there is no step), reason, owner, channel, language,
+            topic, expected_gain (missing: not known), due_at, alternative_title, refusal_cost.
         currency: Currency of the gain.
 
     Returns:
         The partners with a step; without a column of gains where none is known.
     """
-    columns = ["name", "stage", "title", "reason", "channel", "language", "due_at", "expected_gain"]
+    columns = [
+        "name", "stage", "title", "expected_gain", "due_at", "owner", "channel", "language", "topic", "reason",
+        "alternative_title", "refusal_cost",
+    ]  # fmt: skip
     listed = plan.loc[plan["title"].notna(), columns]
     listed = listed.sort_values(["expected_gain", "due_at"], ascending=[False, True], kind="stable")
+    listed = listed.drop(columns=[name for name in ("topic", "alternative_title") if listed[name].isna().all()])
     if listed["expected_gain"].isna().all():
-        return listed.drop(columns="expected_gain")
-    return listed.rename(columns={"expected_gain": f"{say_name('expected_gain')}, {currency}"})
+        return listed.drop(columns=["expected_gain", "refusal_cost"])
+    return listed.rename(columns={name: f"{say_name(name)}, {currency}" for name in ("expected_gain", "refusal_cost")})
 
 
 def list_metrics(metrics: pd.DataFrame) -> pd.DataFrame:
