@@ -82,7 +82,9 @@ def list_steps(models: "Models") -> pd.DataFrame:
     steps = pd.DataFrame(
         {
             "external_id": plan.index.map(own.set_index("partner_id")["source_id"]),
-            **{name: plan[name] for name in ("name", "region", "stage", "segment", "action")},
+            **{name: plan[name] for name in ("name", "region", "stage")},
+            "segment": models.table("partners", region="all")["segment_name"].reindex(plan.index),
+            "action": plan["action"],
             "title": [text["title"] for text in texts],
             "instructions": [text["instructions"] for text in texts],
             **{name: plan[name] for name in ("reason", "channel", "language", "topic", "owner")},
@@ -170,7 +172,8 @@ def _find_changes(steps: pd.DataFrame, before: Mapping[str, Mapping[str, str]]) 
         if last is not None and last["step_id"] == row["step_id"]:
             row["due_on"] = last["due_on"]
         row = {name: row[name] for name in TOLD if name != "status"}
-        row["content"] = hash_value(row)[:16]
+        # A reason tells of days, which pass though the step stands.
+        row["content"] = hash_value({name: told for name, told in row.items() if name != "reason"})[:16]
         if last is not None and row["content"] == last["content"]:
             unchanged += 1
             continue

@@ -137,7 +137,8 @@ def plan_stages(
     own = journey.current_[journey.current_["deal_id"].isna()].set_index("partner_id")[["stage", "entered_at"]]
     wishes = models.programme.frame("preferences").drop_duplicates("partner_id").set_index("partner_id")["avoid"]
     people = partners.loc[willing.intersection(own.index), ["segment"]].join(own).join(wishes)
-    log = models.programme.frame("actions")
+    log, end = models.programme.frame("actions"), pd.Timestamp(params.programme.as_of) + pd.Timedelta(days=1)
+    log = log[(log["taken_at"] < end) & ~(log["arrived_at"] >= end)]
     plans = plan_partners(segments, people, log, stages=journey.stages, to=params.journey.target)
     plans = plans.set_index("partner_id")
     told = add_texts(segments, params.actions, params.report.language)

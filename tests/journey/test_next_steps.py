@@ -1,4 +1,3 @@
-import itertools
 import re
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from partnerseg.journey.next_steps import _solve, estimate_action_effects, plan_next_steps
+from partnerseg.journey.next_steps import plan_next_steps
 from partnerseg.journey.stages import Journey
 from partnerseg.params import load_params, read_yaml
 from partnerseg.programme.simulate import simulate_programme
@@ -30,11 +29,6 @@ def make_journey(rows, as_of=AS_OF, horizon_days=90):
     return Journey(STAGES, EXITS, horizon_days).fit({"stages": stages}, as_of)
 
 
-def make_log(rows=(), **columns):
-    log = pd.DataFrame(rows, columns=["partner_id", "taken_at", "action"]).astype({"taken_at": "datetime64[us]"})
-    return log.assign(**columns)
-
-
 def make_consents(*rows):
     table = pd.DataFrame(rows, columns=["partner_id", "purpose", "granted", "changed_at"])
     return table.assign(changed_at=pd.to_datetime(table["changed_at"]), granted=table["granted"].astype("boolean"))
@@ -45,288 +39,450 @@ def make_preferences(**wishes):
     return pd.DataFrame(rows, columns=["partner_id", "language", "channels", "topics", "avoid"], dtype=object)
 
 
-def plan_for(journey, actions, hours=100.0, budget=10_000.0, **given):
+def name_partners(n):
+    return pd.Index([f"w{number}" for number in range(n)], name="partner_id")
+
+
+def make_waiting(n):
+    """n partners who have been in the first stage for 180 days."""
+    return make_journey([(name, "recruited", START) for name in name_partners(n)])
+
+
+def frame_features(n, **columns):
+    return pd.DataFrame({"language": "en", "monetary_value_365d": 0.0} | columns, index=name_partners(n))
+
+
+HELPS, HARMS = (0.2, 0.1, 0.3), (-0.2, -0.3, -0.1)
+
+
+def make_effects(segment=None, **told):
+    """Effect on the chance with its interval, and on value where it is told, by action, in the stage recruited."""
+    columns = ["effect_chance", "lower_chance", "upper_chance", "effect_value", "lower_value", "upper_value"]
+    rows = [(name, "recruited", 50, 0.6, 0.4, *(told[name] + (np.nan,) * 3)[:6]) for name in told]
+    table = pd.DataFrame(rows, columns=["action", "stage", "n", "chance_with", "chance_without", *columns])
+    return table if segment is None else table.assign(segment=segment)
+
+
+def plan_for(journey, actions, hours=1000.0, budget=100_000.0, owner_hours=None, **given):
     partners = pd.Index(sorted(set(journey.current_["partner_id"])), name="partner_id")
     inputs = {
         "features": pd.DataFrame({"language": "en", "monetary_value_365d": 0.0}, index=partners),
-        "segments": pd.DataFrame({"segment": 1, "segment_name": "Steady"}, index=partners),
+        "segments": pd.DataFrame({"segment": 1}, index=partners),
         "rating": pd.DataFrame({"score": 50.0}, index=partners),
-        "log": make_log(),
+        "effects": make_effects(),
         "consents": make_consents(),
         "preferences": make_preferences(),
         "value": pd.Series(1_000.0, index=partners),
         "as_of": journey.as_of_,
     } | given
     capacity = {"manager_hours": hours, "budget": budget, "due_days": 30}
+    if owner_hours is not None:
+        capacity["owner_hours"] = owner_hours
     first = [inputs.pop(name) for name in ("features", "segments", "rating")]
     return plan_next_steps(*first, journey, actions=actions, capacity=capacity, **inputs)
-
-
-def make_history(helped=0.8, plain=0.4, harmed=0.1, n=100):
-    """n spells each: with `good` or `bad` on day 5, with neither. A share moves on on day 20; then 10 more wait."""
-    rows, log = [], []
-    for action, share in {"good": helped, "bad": harmed, "": plain}.items():
-        for number in range(n):
-            name = f"{action or 'none'}{number:03d}"
-            rows.append((name, "recruited", START))
-            if number < share * n:
-                rows.append((name, "onboarded", START + pd.Timedelta(days=20)))
-            if action:
-                log.append((name, START + pd.Timedelta(days=5), action))
-    rows += [(f"w{number}", "recruited", pd.Timestamp("2026-06-20")) for number in range(10)]
-    return make_journey(rows), make_log(log)
-
-
-# What actions did
-
-
-def test_effects_are_differences_of_chances_drawn_together():
-    journey, log = make_history()
-    found = estimate_action_effects(journey, log).set_index("action")
-    # Without the good action 40 of 100 with none and 10 of 100 with the bad one move on; without the bad one 40 and 80.
-    good, bad = found.loc["good"], found.loc["bad"]
-    assert (good["n"], bad["n"]) == (100, 100)
-    assert good["chance_with"] == pytest.approx(0.8) and bad["chance_with"] == pytest.approx(0.1)
-    assert good["chance_without"] == pytest.approx(50 / 200) and bad["chance_without"] == pytest.approx(120 / 200)
-    assert good["difference"] == pytest.approx(0.55) and bad["difference"] == pytest.approx(-0.5)
-    assert 0.4 < good["effect"] < 0.55 and -0.5 < bad["effect"] < -0.4
-    assert good["lower"] < good["effect"] < good["upper"]
-
-
-def test_who_waits_longer_is_not_blamed_on_the_action():
-    """Half move on on day 2, before anybody gets the step; afterwards it changes nothing."""
-    rows, log = [], []
-    for number in range(400):
-        rows.append((f"p{number:03d}", "recruited", START))
-        moved = 2 if number < 200 else 60 if number % 4 == 0 else None
-        if moved:
-            rows.append((f"p{number:03d}", "onboarded", START + pd.Timedelta(days=moved)))
-        if number >= 200 and number % 8 < 4:
-            log.append((f"p{number:03d}", START + pd.Timedelta(days=10), "late"))
-    found = estimate_action_effects(make_journey(rows), make_log(log)).set_index("action").loc["late"]
-    assert found["chance_with"] == pytest.approx(0.25)
-    assert found["chance_without"] == pytest.approx(0.25)
-
-
-@pytest.mark.parametrize("n", [9, 10])
-def test_nothing_is_told_of_fewer_than_ten(n):
-    journey, log = make_history()
-    few = log[log["action"] == "good"].head(n)
-    assert len(estimate_action_effects(journey, few)) == (n >= 10)
-
-
-def test_actions_outside_the_spell_or_after_as_of_are_not_seen():
-    journey, log = make_history()
-    before = log.assign(taken_at=START - pd.Timedelta(days=1))
-    assert estimate_action_effects(journey, before).empty
-    late = log.assign(arrived_at=pd.Timestamp("2026-07-01"))
-    assert estimate_action_effects(journey, late).empty
-    after = log.assign(taken_at=pd.Timestamp("2026-07-01"))
-    pd.testing.assert_frame_equal(
-        estimate_action_effects(journey, pd.concat([log, after])), estimate_action_effects(journey, log)
-    )
-
-
-def test_actions_that_do_nothing_are_seldom_told_to_help():
-    """15 programmes, five useless actions in two stages each: some 130 intervals."""
-    random = np.random.default_rng(7)
-    false_claims = 0
-    for _ in range(15):
-        rows, log = [], []
-        for number in range(300):
-            moved = random.exponential(100)
-            rows.append((f"p{number:03d}", "recruited", START))
-            if moved < 180:
-                rows.append((f"p{number:03d}", "onboarded", START + pd.Timedelta(days=moved)))
-            taken = random.uniform(0, 60)
-            log.append((f"p{number:03d}", START + pd.Timedelta(days=taken), f"a{random.integers(5)}"))
-        found = estimate_action_effects(make_journey(rows), make_log(log))
-        assert len(found) >= 5
-        false_claims += int((found["lower"] > 0).sum())
-    assert false_claims <= 6
 
 
 # The plan
 
 
-def test_known_gain_is_effect_times_value_and_harm_is_never_planned():
-    journey, log = make_history()
-    actions = make_actions(good={}, bad={"default": ["recruited"]})
-    value = pd.Series({f"w{number}": 100.0 * number for number in range(10)})
-    plan = plan_for(journey, actions, log=log, value=value).set_index("partner_id")
-    waiting = plan.loc[[f"w{number}" for number in range(1, 10)]]
-    effect = estimate_action_effects(journey, log).set_index("action").loc["good", "effect"]
-    np.testing.assert_allclose(waiting["expected_gain"], effect * value.iloc[1:])
-    assert set(plan["action"]) == {"good"}
-    assert "w0" not in plan.index  # worth nothing
-    assert (
-        "Of 100 partners who got this step there, 80% moved on within 90 days, 25% of comparable"
-        in plan.loc["w9", "reason"]
+def test_gain_is_effect_times_money_of_both_kinds():
+    """0.2 of the 1,000 that the next stage is worth, and 10% of the 300 that a partner sells in 90 of 365 days."""
+    features = frame_features(1, monetary_value_365d=300 * 365 / 90)
+    effects = make_effects(call=(0.2, 0.1, 0.3, 0.1, 0.05, 0.15))
+    step = plan_for(make_waiting(1), make_actions(call={}), features=features, effects=effects).iloc[0]
+    assert step["expected_gain"] == pytest.approx(0.2 * 1000 + 0.1 * 300)
+    assert step["gain_lower"] == pytest.approx(0.1 * 1000 + 0.05 * 300)
+    assert step["gain_upper"] == pytest.approx(0.3 * 1000 + 0.15 * 300)
+    assert step["reason"] == (
+        "In stage recruited for 180 days. Of 50 like cases with this step, 60% moved on within 90 days, 40% without "
+        "it. It raised revenue of the next 90 days by 10% (5% to 15%)."
     )
 
 
+def test_an_effect_whose_interval_holds_zero_counts_as_nothing():
+    effects = make_effects(call=(0.2, 0.1, 0.3, 0.1, -0.01, 0.2))
+    step = plan_for(make_waiting(1), make_actions(call={}), effects=effects).iloc[0]
+    assert step["expected_gain"] == pytest.approx(200) and "revenue" not in step["reason"]
+    effects = make_effects(call=(0.2, -0.1, 0.5, 0.1, -0.01, 0.2))
+    assert plan_for(make_waiting(1), make_actions(call={}), effects=effects).empty
+
+
+@pytest.mark.parametrize(
+    ("chance", "value", "planned"),
+    [
+        ((-0.2, -0.3, -0.1), (0.0, -0.1, 0.1), False),
+        ((0.0, -0.1, 0.1), (-0.2, -0.3, -0.1), False),
+        ((0.01, 0.005, 0.02), (-0.2, -0.3, -0.1), False),
+        ((0.2, 0.1, 0.3), (-0.1, -0.15, -0.05), True),  # at least 100 gained, at most 0.15 x 300 lost
+        ((0.1, 0.04, 0.3), (-0.1, -0.15, -0.05), False),  # 40 gained may not outweigh 45 lost
+    ],
+)
+def test_harm_is_planned_only_where_it_is_outweighed_for_sure(chance, value, planned):
+    features = frame_features(1, monetary_value_365d=300 * 365 / 90)
+    actions = make_actions(call={"default": ["recruited"]})
+    plan = plan_for(make_waiting(1), actions, features=features, effects=make_effects(call=chance + value))
+    assert len(plan) == planned
+    if planned:
+        assert plan["expected_gain"].iloc[0] == pytest.approx(200 - 30)
+
+
+def test_harm_in_unknown_money_is_never_planned():
+    features = frame_features(1).drop(columns="monetary_value_365d")
+    effects = make_effects(call=(0.2, 0.1, 0.3, -0.1, -0.15, -0.05))
+    assert plan_for(make_waiting(1), make_actions(call={}), features=features, effects=effects).empty
+
+
+def test_a_gain_surely_below_its_cost_is_not_worth_taking():
+    """At most 300 are gained."""
+    for cost, planned in ((299.0, 1), (301.0, 0)):
+        plan = plan_for(make_waiting(1), make_actions(call={"cost": cost}), effects=make_effects(call=HELPS))
+        assert len(plan) == planned
+
+
+def test_effects_are_those_of_the_partners_segment():
+    effects = pd.concat([make_effects(call=HELPS, segment=1), make_effects(call=HARMS, segment=2)])
+    segments = pd.DataFrame({"segment": [1.0, 2.0, np.nan]}, index=name_partners(3))
+    plan = plan_for(make_waiting(3), make_actions(call={}), effects=effects, segments=segments)
+    assert plan["partner_id"].tolist() == ["w0"]
+
+
+def test_without_effects_those_of_the_journeys_own_decisions_count():
+    journey = make_waiting(3)
+    rows = [(f"p{i}", "call" if i < 40 else "none", float(i % 40 < (30 if i < 40 else 10))) for i in range(80)]
+    decisions = pd.DataFrame(rows, columns=["partner_id", "action", "moved"])
+    journey.decisions_ = decisions.assign(stage="recruited", decided_at=START, days_in_stage=9.0)
+    plan = plan_for(journey, make_actions(call={}), effects=None)
+    np.testing.assert_allclose(plan["expected_gain"], 500.0, rtol=0.05)
+
+
 def test_unseen_actions_are_planned_only_as_a_declared_default_and_their_gain_is_not_known():
-    journey = make_journey([("p1", "recruited", START)])
-    assert plan_for(journey, make_actions(step={})).empty
-    plan = plan_for(journey, make_actions(step={"default": ["recruited"]})).iloc[0]
-    assert plan["action"] == "step" and np.isnan(plan["expected_gain"])
-    assert "not known from logged actions" in plan["reason"]
+    assert plan_for(make_waiting(1), make_actions(step={})).empty
+    plan = plan_for(make_waiting(1), make_actions(step={"default": ["recruited"]})).iloc[0]
+    assert (
+        plan["action"] == "step" and np.isnan(plan[["expected_gain", "gain_lower", "refusal_cost"]].astype(float)).all()
+    )
+    assert "not known yet" in plan["reason"]
 
 
 def test_a_gain_in_unknown_money_is_missing_not_zero():
-    journey, log = make_history()
-    plan = plan_for(journey, make_actions(good={}), log=log, value=pd.Series({"w1": np.nan}))
-    assert set(plan["action"]) == {"good"} and plan["expected_gain"].isna().all()
+    plan = plan_for(
+        make_waiting(3), make_actions(good={}), effects=make_effects(good=HELPS), value=pd.Series({"x": 1.0})
+    )
+    assert set(plan["action"]) == {"good"} and plan["expected_gain"].isna().all() and len(plan) == 3
+
+
+def test_what_is_worth_nothing_is_no_step():
+    value = pd.Series({"w0": 0.0, "w1": 10_000.0})
+    plan = plan_for(make_waiting(2), make_actions(good={}), effects=make_effects(good=HELPS), value=value)
+    assert plan["partner_id"].tolist() == ["w1"]
 
 
 def test_capacity_goes_where_the_gain_is():
-    journey, log = make_history()
-    value = pd.Series({f"w{number}": 100.0 + number for number in range(10)})
-    plan = plan_for(journey, make_actions(good={"hours": 2.0}), log=log, value=value, hours=7.0)
+    effects = make_effects(good=HELPS)
+    value = pd.Series({f"w{number}": 1000.0 + number for number in range(10)})
+    given = {"effects": effects, "value": value}
+    plan = plan_for(make_waiting(10), make_actions(good={"hours": 2.0}), hours=7.0, **given)
     assert plan["partner_id"].tolist() == ["w9", "w8", "w7"]
-    plan = plan_for(journey, make_actions(good={"cost": 30.0}), log=log, value=value, budget=59.0)
+    plan = plan_for(make_waiting(10), make_actions(good={"cost": 30.0}), budget=59.0, **given)
     assert plan["partner_id"].tolist() == ["w9"]
+    plan = plan_for(make_waiting(10), make_actions(good={"seats": 2}), **given)
+    assert plan["partner_id"].tolist() == ["w9", "w8"]
+    plan = plan_for(make_waiting(10), make_actions(good={"owner": "trainer"}), owner_hours={"trainer": 4.0}, **given)
+    assert plan["partner_id"].tolist() == ["w9", "w8", "w7", "w6"] and set(plan["owner"]) == {"trainer"}
 
 
 def test_the_plan_is_better_than_taking_the_largest_gain_first():
-    """One step of 10 hours for 100 a year against two of 5 hours for 80 each, with 10 hours."""
-    journey, log = make_history()
-    slow = log.assign(action=log["action"].replace("good", "big"))
-    actions = make_actions(good={"hours": 5.0}, big={"hours": 10.0, "default": []})
-    value = pd.Series({"w1": 80.0, "w2": 80.0})
-    plan = plan_for(journey, actions, log=pd.concat([log, slow]), value=value, hours=10.0)
-    known = plan.dropna(subset=["expected_gain"])
-    assert set(known["partner_id"]) == {"w1", "w2"}
+    """One step of 10 hours for 500 a year against two of 5 hours for 400 each, with 10 hours."""
+    effects = make_effects(small=(0.4, 0.3, 0.5), big=(0.5, 0.4, 0.6))
+    actions = make_actions(small={"hours": 5.0}, big={"hours": 10.0})
+    plan = plan_for(make_waiting(2), actions, effects=effects, hours=10.0)
+    assert plan["action"].tolist() == ["small", "small"]
 
 
 def test_known_gains_come_before_unknown_ones():
-    journey, log = make_history()
     actions = make_actions(good={"hours": 10.0}, standard={"hours": 1.0, "default": ["recruited"]})
-    plan = plan_for(journey, actions, log=log, value=pd.Series({"w1": 5.0}), hours=12.0)
+    value = pd.Series({"w0": 100.0, "w1": 0.0, "w2": 0.0})
+    plan = plan_for(make_waiting(3), actions, effects=make_effects(good=HELPS), value=value, hours=12.0)
     assert plan["action"].tolist() == ["good", "standard", "standard"]
-    assert plan["partner_id"].iloc[0] == "w1" and plan["alternative"].iloc[0] == "standard"
+    first = plan.iloc[0]
+    assert (first["partner_id"], first["alternative"], first["refusal_cost"]) == ("w0", "standard", pytest.approx(20.0))
+
+
+def test_the_alternative_is_the_next_best_step_that_fits_in_place_of_the_first():
+    effects = make_effects(good=(0.4, 0.3, 0.5), fair=(0.3, 0.2, 0.4), long=(0.35, 0.3, 0.4))
+    actions = make_actions(good={}, fair={}, long={"hours": 5.0})
+    plan = plan_for(make_waiting(1), actions, effects=effects).iloc[0]
+    assert (plan["action"], plan["alternative"], plan["refusal_cost"]) == ("good", "long", pytest.approx(50.0))
+    plan = plan_for(make_waiting(1), actions, effects=effects, hours=2.0).iloc[0]
+    assert (plan["action"], plan["alternative"], plan["refusal_cost"]) == ("good", "fair", pytest.approx(100.0))
+    plan = plan_for(make_waiting(1), make_actions(good={}), effects=effects).iloc[0]
+    assert pd.isna(plan["alternative"]) and plan["refusal_cost"] == pytest.approx(400.0)
 
 
 @pytest.mark.parametrize(
     ("said", "planned"),
     [
         ([], True),
-        ([("p1", "navigation", True, "2026-01-01")], True),
-        ([("p1", "navigation", True, "2026-01-01"), ("p1", "navigation", False, "2026-02-01")], False),
-        ([("p1", "navigation", False, "2026-01-01"), ("p1", "navigation", True, "2026-02-01")], True),
-        ([("p1", "navigation", False, "2026-07-01")], True),
-        ([("p1", "marketing", False, "2026-01-01")], False),
-        ([("p1", "analytics", False, "2026-01-01")], False),
-        ([("p2", "navigation", False, "2026-01-01")], True),
+        ([("w0", "navigation", True, "2026-01-01")], True),
+        ([("w0", "navigation", True, "2026-01-01"), ("w0", "navigation", False, "2026-02-01")], False),
+        ([("w0", "navigation", False, "2026-01-01"), ("w0", "navigation", True, "2026-02-01")], True),
+        ([("w0", "navigation", False, "2026-07-01")], True),
+        ([("w0", "marketing", False, "2026-01-01")], False),
+        ([("w0", "analytics", False, "2026-01-01")], False),
+        ([("w1", "navigation", False, "2026-01-01")], True),
     ],
 )
 def test_who_paused_or_withdrew_is_left_alone(said, planned):
-    journey = make_journey([("p1", "recruited", START)])
-    plan = plan_for(journey, make_actions(step={"default": ["recruited"]}), consents=make_consents(*said))
+    plan = plan_for(make_waiting(1), make_actions(step={"default": ["recruited"]}), consents=make_consents(*said))
     assert len(plan) == planned
 
 
 def test_wishes_are_respected():
-    journey = make_journey([(f"p{number}", "recruited", START) for number in range(1, 6)])
     wishes = make_preferences(
-        p1={"channels": "portal; Phone", "topics": "pricing;events", "language": "uk"},
-        p2={"avoid": "email"},
-        p3={"avoid": "first"},
-        p4={"avoid": "email; phone"},
+        w0={"channels": "portal; Phone", "topics": "pricing;events", "language": "uk"},
+        w1={"avoid": "email"},
+        w2={"avoid": "first"},
+        w3={"avoid": "email; Phone"},
     )
     actions = make_actions(first={"default": ["recruited"]}, second={"hours": 2.0, "default": ["recruited"]})
-    plan = plan_for(journey, actions, preferences=wishes).set_index("partner_id")
-    assert plan["channel"].to_dict() == {"p1": "phone", "p2": "phone", "p3": "email", "p5": "email"}
-    assert plan["action"].to_dict() == {"p1": "first", "p2": "first", "p3": "second", "p5": "first"}
-    assert plan["language"].to_dict() == {"p1": "uk", "p2": "en", "p3": "en", "p5": "en"}
-    assert plan.loc["p1", "topic"] == "pricing" and plan["topic"].isna().sum() == 3
-    assert plan.loc["p5", "alternative"] == "second" and pd.isna(plan.loc["p3", "alternative"])
-    assert plan.loc["p1", "reason"].endswith("From: journey, segment, rating, preferences.")
+    plan = plan_for(make_waiting(5), actions, preferences=wishes).set_index("partner_id")
+    assert plan["channel"].to_dict() == {"w0": "phone", "w1": "phone", "w2": "email", "w4": "email"}
+    assert plan["action"].to_dict() == {"w0": "first", "w1": "first", "w2": "second", "w4": "first"}
+    assert plan["language"].to_dict() == {"w0": "uk", "w1": "en", "w2": "en", "w4": "en"}
+    assert plan.loc["w0", "topic"] == "pricing" and plan["topic"].isna().sum() == 3
+    assert plan.loc["w4", "alternative"] == "second" and pd.isna(plan.loc["w2", "alternative"])
+    assert plan["spoke"].to_dict() == {
+        "w0": "behavior, preferences",
+        "w1": "demographic, behavior, preferences",
+        "w2": "demographic, behavior, preferences",
+        "w4": "demographic, behavior",
+    }
+    assert plan.loc["w0", "reason"].endswith("Wishes to be reached by phone.")
 
 
-def test_due_date_and_who_else_is_told():
-    journey = make_journey([("p1", "recruited", START), ("p2", "recruited", START)])
-    features = pd.DataFrame({"monetary_value_365d": [1.0]}, index=pd.Index(["p1"], name="partner_id"))
+def test_the_topic_is_one_that_the_step_can_be_about():
+    wishes = make_preferences(w0={"topics": "pricing; Events"}, w1={"topics": "pricing"})
+    actions = make_actions(step={"default": ["recruited"], "topics": ["events", "product"]})
+    plan = plan_for(make_waiting(2), actions, preferences=wishes).set_index("partner_id")
+    assert plan.loc["w0", "topic"] == "events" and pd.isna(plan.loc["w1", "topic"])
+
+
+def test_without_a_wish_the_channel_is_where_the_partner_answers_most():
+    features = frame_features(3, email_touches_365d=[40.0, 40.0, np.nan], phone_touches_365d=[5.0, 5.0, np.nan])
+    features["open_rate_365d"] = [0.5, 0.0, np.nan]
+    actions = make_actions(step={"default": ["recruited"], "channels": ["portal", "email", "phone"]})
+    plan = plan_for(make_waiting(3), actions, features=features).set_index("partner_id")
+    assert plan["channel"].to_dict() == {"w0": "email", "w1": "phone", "w2": "portal"}
+    assert ["engagement" in spoke for spoke in plan["spoke"]] == [True, True, False]
+    assert plan.loc["w1", "reason"].endswith("Answers most by phone.")
+
+
+def test_an_unhappy_partner_gets_a_call_first():
+    """Though the campaign is known to help; who cannot be called gets what the others get."""
+    effects = make_effects(campaign=HELPS)
+    actions = make_actions(campaign={"channels": ["email"]}, call={"default": ["recruited"]})
+    features = frame_features(4, partner_nps_365d=[-100.0, 100.0, np.nan, -50.0])
+    tickets = pd.DataFrame(
+        [("w2", "complaint", "2026-06-01", None), ("w1", "complaint", "2026-06-01", "2026-06-02"),
+         ("w1", "support", "2026-06-01", None), ("w1", "complaint", "2026-07-01", None)],
+        columns=["partner_id", "kind", "opened_at", "resolved_at"],
+    )  # fmt: skip
+    tickets = tickets.assign(**{name: pd.to_datetime(tickets[name]) for name in ("opened_at", "resolved_at")})
+    given = {"features": features, "tickets": tickets, "preferences": make_preferences(w3={"avoid": "phone"})}
+    plan = plan_for(make_waiting(4), actions, effects=effects, **given).set_index("partner_id")
+    assert plan["action"].to_dict() == {"w0": "call", "w1": "campaign", "w2": "call", "w3": "campaign"}
+    assert plan.loc[["w0", "w2"], "channel"].tolist() == ["phone", "phone"]
+    assert plan.loc["w0", "reason"].startswith("Unhappy with us at last asking: call first. ")
+    assert plan.loc["w2", "reason"].startswith("A complaint is open: call first. ")
+    assert ["feedback" in plan.loc[name, "spoke"] for name in ("w0", "w1", "w2", "w3")] == [True, False, True, False]
+    assert plan.loc["w2", "due_at"] == pd.Timestamp("2026-07-07") < plan.loc["w0", "due_at"]
+
+
+def test_of_steps_of_unknown_gain_the_one_for_the_weakest_factor_comes_first():
+    rating = pd.DataFrame({"weakest_factor": ["teamwork", "training", None]}, index=name_partners(3))
+    actions = make_actions(call={"default": ["recruited"]}, course={"default": ["recruited"], "factors": ["training"]})
+    plan = plan_for(make_waiting(3), actions, rating=rating).set_index("partner_id")
+    assert plan["action"].to_dict() == {"w0": "call", "w1": "course", "w2": "call"}
+    assert "performance" in plan.loc["w1", "spoke"] and "performance" not in plan.loc["w0", "spoke"]
+    assert "It works on the weakest point, training." in plan.loc["w1", "reason"]
+
+
+def test_who_waits_longer_than_most_is_due_sooner():
+    """Half leave within 20 days."""
+    rows = [(f"d{number}", "recruited", START) for number in range(9)]
+    rows += [(f"d{number}", "onboarded", START + pd.Timedelta(days=20)) for number in range(9)]
+    for name, days in {"w10": 10, "w40": 40, "w180": 180}.items():
+        rows.append((name, "recruited", pd.Timestamp(AS_OF) - pd.Timedelta(days=days)))
+    plan = plan_for(make_journey(rows), make_actions(step={"default": ["recruited"]})).set_index("partner_id")
+    due = (plan["due_at"] - pd.Timestamp(AS_OF)).dt.days
+    assert due.to_dict() == {"w10": 30, "w40": 15, "w180": 7}
+    assert "In stage recruited for 40 days; half leave within 20." in plan.loc["w40", "reason"]
+
+
+def test_who_has_no_features_is_left_out_and_what_is_unknown_is_missing():
+    features = pd.DataFrame({"monetary_value_365d": [1.0]}, index=name_partners(1))
     empty = pd.DataFrame({"segment": [], "score": []}, index=pd.Index([], name="partner_id", dtype=object))
     plan = plan_for(
-        journey, make_actions(step={"default": ["recruited"]}), features=features, segments=empty, rating=empty
+        make_waiting(2), make_actions(step={"default": ["recruited"]}), features=features, segments=empty, rating=empty
     )
-    assert plan["partner_id"].tolist() == ["p1"]
-    assert plan["due_at"].iloc[0] == pd.Timestamp("2026-07-30")
-    assert plan[["segment", "language", "topic"]].isna().all(axis=None)
+    assert plan["partner_id"].tolist() == ["w0"] and plan["due_at"].iloc[0] == pd.Timestamp("2026-07-30")
+    assert plan[["segment", "language", "topic", "owner", "alternative"]].isna().all(axis=None)
+    assert plan["spoke"].tolist() == ["behavior"]
 
 
 def test_deals_are_not_planned_for():
-    stages = pd.DataFrame({"partner_id": ["p1"], "stage": ["recruited"], "entered_at": [START], "deal_id": ["d1"]})
+    stages = pd.DataFrame({"partner_id": ["w0"], "stage": ["recruited"], "entered_at": [START], "deal_id": ["d1"]})
     journey = Journey(STAGES, EXITS).fit({"stages": stages}, AS_OF)
     assert plan_for(journey, make_actions(step={"default": ["recruited"]})).empty
 
 
+def test_who_left_gets_only_steps_for_those_who_left():
+    journey = make_journey([("w0", "left", START), ("w1", "recruited", START)])
+    actions = make_actions(step={"default": ["recruited"]}, back={"stages": ["left"]})
+    assert plan_for(journey, actions)["partner_id"].tolist() == ["w1"]
+
+
 def test_without_a_value_the_next_stage_is_worth_what_its_partners_bring_more():
-    journey, log = make_history()
-    names = journey.current_["partner_id"]
+    rows = [(f"w{number}", "recruited", START) for number in range(4)]
+    rows += [(f"z{number}", "onboarded", START) for number in range(4)]
+    journey = make_journey(rows)
     revenue = np.where(journey.current_["stage"] == "onboarded", 700.0, 200.0)
-    features = pd.DataFrame({"monetary_value_365d": revenue}, index=pd.Index(names, name="partner_id"))
-    plan = plan_for(journey, make_actions(good={}), log=log, features=features, value=None)
-    effect = estimate_action_effects(journey, log).set_index("action").loc["good", "effect"]
-    np.testing.assert_allclose(plan["expected_gain"], 500 * effect)
+    features = pd.DataFrame(
+        {"monetary_value_365d": revenue}, index=pd.Index(journey.current_["partner_id"], name="partner_id")
+    )
+    given = {"effects": make_effects(good=HELPS), "features": features, "value": None}
+    plan = plan_for(journey, make_actions(good={}), **given)
+    np.testing.assert_allclose(plan["expected_gain"], 500 * 0.2)
 
 
 def test_an_empty_journey_gives_an_empty_plan_with_its_columns():
     journey = Journey(STAGES, EXITS).fit({}, AS_OF)
-    plan = plan_for(journey, make_actions(step={"default": ["recruited"]}))
-    assert plan.empty and list(plan.columns) == [
-        "partner_id", "stage", "segment", "action", "reason", "expected_gain", "channel", "language", "topic",
-        "hours", "cost", "due_at", "alternative",
-    ]  # fmt: skip
+    for actions in (make_actions(step={"default": ["recruited"]}), {}):
+        plan = plan_for(journey, actions)
+        assert plan.empty and list(plan.columns) == [
+            "partner_id", "stage", "segment", "action", "reason", "spoke", "expected_gain", "gain_lower", "gain_upper",
+            "channel", "language", "topic", "owner", "hours", "cost", "due_at", "alternative", "refusal_cost",
+        ]  # fmt: skip
+
+
+def test_the_order_of_rows_does_not_matter():
+    effects = make_effects(good=HELPS, fair=(0.15, 0.1, 0.2))
+    features = frame_features(20, monetary_value_365d=np.arange(20.0))
+    actions = make_actions(good={"hours": 3.0}, fair={}, standard={"default": ["recruited"]})
+    plans = []
+    for step in (1, -1):
+        journey = make_journey([(f"w{number}", "recruited", START) for number in range(20)][::step])
+        given = {"features": features.iloc[::step], "effects": effects.iloc[::step]}
+        plans.append(plan_for(journey, actions, hours=13.0, **given))
+    pd.testing.assert_frame_equal(*plans)
 
 
 def test_the_date_must_be_the_journeys():
-    journey = make_journey([("p1", "recruited", START)])
     with pytest.raises(ValueError, match=r"as_of == '2026-05-31', must be the journey's, '2026-06-30'"):
-        plan_for(journey, make_actions(), as_of="2026-05-31")
+        plan_for(make_waiting(1), make_actions(), as_of="2026-05-31")
 
 
 def test_a_stage_that_is_not_declared_is_refused():
-    journey = make_journey([("p1", "recruited", START)])
     with pytest.raises(ValueError, match=r"step\.stages: 'elsewhere' must be one of recruited, .*actions\.yaml"):
-        plan_for(journey, make_actions(step={"stages": ["recruited", "elsewhere"]}))
+        plan_for(make_waiting(1), make_actions(step={"stages": ["recruited", "elsewhere"]}))
+
+
+def test_hours_of_a_role_that_has_no_action_are_refused():
+    with pytest.raises(
+        ValueError, match=r"plan\.owner_hours: 'manger' must be the owner of an action, one of manager;"
+    ):
+        plan_for(make_waiting(1), make_actions(step={"owner": "manager"}), owner_hours={"manger": 4.0})
 
 
 def test_actions_of_another_journey_are_left_out():
-    journey = make_journey([("p1", "recruited", START)])
-    assert plan_for(journey, make_actions(step={"stages": ["elsewhere"], "default": ["elsewhere"]})).empty
+    assert plan_for(make_waiting(1), make_actions(step={"stages": ["elsewhere"], "default": ["elsewhere"]})).empty
 
 
 names = st.sampled_from([f"w{number}" for number in range(10)])
-HISTORY = make_history()
+WAITING_TEN = make_waiting(10)
 
 
 @given(
     hours=st.floats(0, 12),
     budget=st.floats(0, 200),
+    trainer=st.floats(0, 5),
+    seats=st.integers(0, 4),
     paused=st.sets(names),
-    shunned=st.dictionaries(names, st.lists(st.sampled_from(["email", "phone", "good", "standard"]), max_size=3)),
+    withdrawn=st.sets(names),
+    unhappy=st.sets(names),
+    shunned=st.dictionaries(
+        names, st.lists(st.sampled_from(["email", "phone", "good", "standard", "harm"]), max_size=3)
+    ),
     value=st.dictionaries(names, st.floats(0, 1e6) | st.none()),
 )
-@settings(max_examples=25, deadline=None)
-def test_capacity_consent_and_wishes_are_never_violated(hours, budget, paused, shunned, value):
-    journey, log = HISTORY
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_capacity_consent_and_wishes_are_never_violated(
+    hours, budget, trainer, seats, paused, withdrawn, unhappy, shunned, value
+):
+    features = frame_features(10)
+    features["partner_nps_365d"] = np.where(features.index.isin(list(unhappy)), -100.0, np.nan)
     plan = plan_for(
-        journey,
-        make_actions(good={"hours": 1.3, "cost": 17.7}, standard={"hours": 0.7, "default": ["recruited"]}),
+        WAITING_TEN,
+        make_actions(
+            good={"hours": 1.3, "cost": 17.7, "channels": ["email"], "seats": seats},
+            standard={"hours": 0.7, "default": ["recruited"], "owner": "trainer"},
+            harm={"hours": 0.1, "cost": 0.0, "default": ["recruited"]},
+        ),
         hours=hours,
         budget=budget,
-        log=log,
-        consents=make_consents(*((partner, "navigation", False, "2026-01-01") for partner in paused)),
+        owner_hours={"trainer": trainer},
+        features=features,
+        effects=make_effects(good=HELPS, harm=HARMS),
+        consents=make_consents(
+            *((partner, "navigation", False, "2026-01-01") for partner in paused),
+            *((partner, "marketing", False, "2026-01-01") for partner in withdrawn),
+        ),
         preferences=make_preferences(**{partner: {"avoid": ";".join(words)} for partner, words in shunned.items()}),
         value=pd.Series(value, dtype=float),
     )
     assert plan["hours"].sum() <= hours * (1 + 1e-9) and plan["cost"].sum() <= budget * (1 + 1e-9)
-    assert plan["partner_id"].is_unique and not set(plan["partner_id"]) & paused
+    assert plan.loc[plan["owner"] == "trainer", "hours"].sum() <= trainer * (1 + 1e-9)
+    assert (plan["action"] == "good").sum() <= (seats or 10)
+    assert plan["partner_id"].is_unique and not set(plan["partner_id"]) & (paused | withdrawn)
     for step in plan.itertuples():
-        assert not {step.action, step.channel} & set(shunned.get(step.partner_id, []))
-    assert not (plan["expected_gain"] <= 0).any()
+        avoided = set(shunned.get(step.partner_id, []))
+        assert not {step.action, step.channel} & avoided and step.action != "harm"
+        assert pd.isna(step.alternative) or (step.alternative not in avoided | {"harm", step.action})
+        if step.partner_id in unhappy and not {"phone", "standard"} & avoided:
+            assert step.channel == "phone"
+    assert not (plan["expected_gain"] <= 0).any() and not (plan["refusal_cost"] < -1e-6).any()
+
+
+def test_the_plan_beats_greedy_choice_in_every_programme():
+    """50 programmes of 60 partners where longer steps bring more: above largest gain first whenever limits bind."""
+    for seed in range(50):
+        random = np.random.default_rng(seed)
+        effect = np.sort(random.uniform(0.02, 0.4, 4))
+        effects = make_effects(**{f"a{place}": (e, e / 2, 2 * e) for place, e in enumerate(effect)})
+        uses = {
+            f"a{place}": (hours, random.choice([1.0, 40.0, 90.0])) for place, hours in enumerate([0.5, 1.0, 2.5, 6.0])
+        }
+        actions = make_actions(**{name: {"hours": hours, "cost": cost} for name, (hours, cost) in uses.items()})
+        value = pd.Series(random.lognormal(8, 1, 60), index=name_partners(60))
+        room = (0.3, 0.5, 0.7)[seed % 3]
+        limits = {"hours": float(60 * room * 2), "budget": float(60 * room * 60)}
+        plan = plan_for(make_waiting(60), actions, effects=effects, value=value, **limits)
+        everything = pd.DataFrame(
+            [(partner, name, value[partner] * effect[int(name[1])]) for partner in value.index for name in uses],
+            columns=["partner_id", "action", "gain"],
+        )
+        everything = everything[
+            2 * everything["gain"] >= everything["action"].map({name: cost for name, (_, cost) in uses.items()})
+        ]
+        hours, budget, done, greedy = limits["hours"], limits["budget"], set(), 0.0
+        for step in everything.sort_values("gain", ascending=False).itertuples():
+            own_hours, own_cost = uses[step.action]
+            if step.partner_id not in done and own_hours <= hours and own_cost <= budget:
+                hours, budget, greedy = hours - own_hours, budget - own_cost, greedy + step.gain
+                done.add(step.partner_id)
+        most = everything.groupby("partner_id")["gain"].max().sum()
+        assert greedy < most  # limits bind
+        assert plan["expected_gain"].sum() > greedy
 
 
 # The sample programme and its actions
@@ -344,7 +500,7 @@ def test_the_sample_is_planned_within_its_limits():
         journey,
         actions=params.actions,
         capacity={"manager_hours": 60.0, "budget": 5_000.0, "due_days": 30},
-        log=tables["actions"],
+        tickets=tables["tickets"],
         consents=tables["consents"],
         preferences=tables["preferences"],
         as_of=sample.truth.as_of,
@@ -384,7 +540,7 @@ LANGUAGES = {"en": r"[A-Za-z]", "uk": r"[іїєґ]", "ru": r"[ыэёъ]"}
 @pytest.mark.parametrize("name", read_yaml(PARAMS / "actions.yaml"))
 def test_every_action_is_complete_and_written_in_three_languages(name):
     entry, params = read_yaml(PARAMS / "actions.yaml")[name], load_params(PARAMS)
-    assert list(entry) == ["stages", "hours", "cost", "channels", "owner", "default", "text"]
+    assert {"stages", "hours", "cost", "channels", "owner", "default", "text"} <= set(entry)
     assert set(entry["stages"]) <= {*params.journey.stages, *params.journey.exits} and entry["stages"]
     assert set(entry["default"]) <= set(entry["stages"])
     assert entry["hours"] > 0 and entry["cost"] >= 0 and entry["owner"]
@@ -402,24 +558,3 @@ def test_every_stage_but_left_has_a_standard_step():
     params = load_params(PARAMS)
     standard = {stage for entry in params.actions.values() for stage in entry.default}
     assert standard == {*params.journey.stages, *params.journey.exits} - {"left"}
-
-
-@pytest.mark.parametrize("seed", range(40))
-def test_no_plan_is_better_than_the_one_chosen(seed):
-    """Against every plan for five partners with two steps each."""
-    random = np.random.default_rng(seed)
-    steps = pd.DataFrame(
-        {
-            "partner_id": np.repeat([f"p{number}" for number in range(5)], 2),
-            "hours": random.choice([0.5, 1.0, 1.3, 2.0, 4.0], 10),
-            "cost": random.choice([0.0, 10.0, 17.7, 60.0], 10),
-        }
-    )
-    gain = random.choice([1.0, 2.0, 3.0], 10) if seed % 2 else random.lognormal(3, 1, 10)
-    hours, budget = random.uniform(0, 8), random.uniform(0, 150)
-    best = 0.0
-    for plan in itertools.product([None, 0, 1], repeat=5):
-        rows = [2 * partner + step for partner, step in enumerate(plan) if step is not None]
-        if steps["hours"].iloc[rows].sum() <= hours and steps["cost"].iloc[rows].sum() <= budget:
-            best = max(best, gain[rows].sum())
-    assert gain[_solve(steps, gain, hours, budget)].sum() == pytest.approx(best)

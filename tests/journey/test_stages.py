@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from partnerseg.journey.stages import Journey, cumulative_incidence, kaplan_meier
+from partnerseg.journey.decisions import DECISIONS
+from partnerseg.journey.effects import EFFECTS, estimate_action_effects
+from partnerseg.journey.stages import Journey
+from partnerseg.journey.survival import cumulative_incidence, kaplan_meier
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
-LUNG, CRM = DATA / "survival_references", DATA / "crm_sales_opportunities"
+LUNG = DATA / "survival_references"
 STAGES, EXITS = ["recruited", "onboarded", "activated"], ["dormant", "left"]
 
 outcomes = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 2)), min_size=1, max_size=40)
@@ -206,7 +208,8 @@ def test_an_undated_row_ahead_of_the_dated_ones_ends_them_on_an_unknown_day():
     assert journey.current_["stage"].tolist() == ["activated"]
     assert journey.counts_["left_on_unknown_day"] == 1
     assert journey.time_in_stage()["n"].sum() == 0
-    assert journey.transitions()[["stage", "next_stage", "n"]].to_numpy().tolist() == [["recruited", "activated", 1]]
+    moves = journey.transitions().dropna(subset=["next_stage"])
+    assert moves[["stage", "next_stage", "n"]].to_numpy().tolist() == [["recruited", "activated", 1]]
 
 
 def test_loops_and_skips_are_allowed_and_repetitions_are_one_spell():
@@ -267,6 +270,7 @@ def test_horizon_is_at_least_a_day():
         Journey(STAGES, horizon_days=0)
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("data", [{}, {"stages": make_stages()}, {"stages": make_stages(("p1", "left", "2027-01-01"))}])
 def test_without_rows_results_are_empty_with_their_columns(data, tmp_path):
     journey = Journey(STAGES, EXITS).fit(data, "2026-06-30")
@@ -276,26 +280,41 @@ def test_without_rows_results_are_empty_with_their_columns(data, tmp_path):
         "current": (journey.current_, ["partner_id", "deal_id", "stage", "entered_at", "days_in_stage"]),
         "conversion": (
             journey.conversion(),
-            ["group", "stage", "n", "converted", "left", "waiting", "conversion", *spans],
+            ["group", "stage", "n", "converted", "left", "waiting", "conversion", *spans,
+             "horizon_days", "cohort", "followed", "immature"],
         ),
-        "times": (journey.time_in_stage(by=value), ["group", "stage", "n", "censored", "median_days", *spans]),
+        "times": (
+            journey.time_in_stage(by=value),
+            ["group", "stage", "n", "censored", "median_days", *spans, "target_days", "within_target"],
+        ),
         "bottlenecks": (
             journey.bottlenecks(value),
             ["stage", "waiting", "unknown", "median_wait_days", "expected_days", "value_waiting", "money_waiting"],
         ),
-        "transitions": (journey.transitions(), ["stage", "next_stage", "n", "share"]),
-        "route": (
-            journey.route("recruited", "activated"),
-            ["step", "stage", "next_stage", "n", "chance", "chance_so_far"],
+        "transitions": (journey.transitions(), ["group", "stage", "next_stage", "n", "share"]),
+        "drop_outs": (journey.drop_outs(), ["group", "stage", "exit", "n", "dropped", "share", *spans]),
+        "curves": (
+            journey.curves(),
+            ["group", "stage", "outcome", "time", "at_risk", "events", "incidence", "std_err"],
         ),
+        "speed": (journey.compare_groups(value), ["stage", "groups", "n", "statistic", "pvalue", "pvalue_adj"]),
+        "waiting": (
+            journey.describe_waiting(value.astype(str).to_frame("type")),
+            ["stage", "attribute", "value", "n", "waiting", "share", "share_gone_on", "difference", *spans],
+        ),
+        "effects": (estimate_action_effects(journey.decisions_), EFFECTS),
+        "decisions": (journey.decisions_, list(DECISIONS)),
     }  # fmt: skip
     for table, columns in empty.values():
         assert table.empty and list(table.columns) == columns
+    for objective in ("chance", "time", "value"):
+        route = journey.route("recruited", "activated", objective=objective)
+        assert route["reason"].tolist() == ["nothing is known of leaving recruited: no action was seen often enough"]
     journey.save(tmp_path)
     assert Journey.load(tmp_path).current_.empty
 
 
-# Conversion, time, money, routes
+# Conversion, time, money
 
 
 def test_conversion_counts_what_is_known_and_lets_exits_compete():
@@ -439,23 +458,131 @@ def test_transitions_are_shares_of_moves():
         if stage:
             rows.append((f"p{number}", stage, "2026-02-01"))
     found = fit(*rows).transitions()
-    assert found.to_numpy().tolist() == [
+    still = found[found["next_stage"].isna()]
+    assert (
+        still.set_index("stage")["n"].to_dict() == {"recruited": 1, "onboarded": 2, "activated": 1, "left": 1}
+        and still["share"].isna().all()
+    )
+    assert found.drop(columns="group").dropna(subset=["next_stage"]).to_numpy().tolist() == [
         ["recruited", "onboarded", 2, 0.5], ["recruited", "activated", 1, 0.25], ["recruited", "left", 1, 0.25]
     ]  # fmt: skip
 
 
-def test_route_takes_the_likelier_way_within_the_horizon():
-    """9 of 10 go recruited > onboarded > activated in 20 days each, 1 of 10 jumps."""
-    rows = []
-    for number in range(10):
-        rows.append((f"p{number}", "recruited", "2026-01-01"))
-        if number:
-            rows.append((f"p{number}", "onboarded", "2026-01-21"))
-        rows.append((f"p{number}", "activated", "2026-02-10"))
-    route = fit(*rows).route("recruited", "activated")
+# Routes
+
+
+def make_log(*rows):
+    """Rows are (partner_id, action, taken_at)."""
+    log = pd.DataFrame(rows, columns=["partner_id", "action", "taken_at"])
+    return log.assign(taken_at=pd.to_datetime(log["taken_at"]), action_id=[f"a{place}" for place in range(len(log))])
+
+
+def make_called(n=400):
+    """All enter recruited on the first of January; of those called two in three are activated, of the others one.
+
+    Calls are all on the second, and who goes on does so by way of onboarded on the thirtieth: activated in June.
+    """
+    rows, log = [], []
+    for number in range(n):
+        partner, called = f"p{number}", number % 2 == 0
+        rows.append((partner, "recruited", "2025-01-01"))
+        if called:
+            log.append((partner, "call", "2025-01-02"))
+        if number // 2 % 3 < (2 if called else 1):
+            rows += [(partner, "onboarded", "2025-01-30"), (partner, "activated", "2025-06-10")]
+    return {"stages": make_stages(*rows), "actions": make_log(*log)}
+
+
+@pytest.fixture(scope="module")
+def called():
+    return Journey(STAGES, EXITS, horizon_days=90).fit(make_called(), "2025-12-31")
+
+
+def test_route_takes_the_step_that_led_on_more_often(called):
+    route = called.route("recruited", "activated", alternatives=1, within_days=270)
+    best, other = (route[route["route"] == number] for number in (1, 2))
+    assert best[["stage", "action", "next_stage"]].to_numpy().tolist() == [
+        ["recruited", "call", "onboarded"],
+        ["onboarded", "none", "activated"],
+    ]
+    assert other["action"].tolist() == ["none", "none"]
+    assert (best["n"] >= 100).all()
+    assert best["lower"].iloc[0] < best["route_chance"].iloc[0] < best["upper"].iloc[0]
+    assert other["loses"].iloc[0] > 0.1
+
+
+def test_the_likelier_way_is_told_through_logged_decisions():
+    """9 of 10 go recruited > onboarded > activated, 1 of 10 jumps; whoever is in a stage gets a call in it."""
+    rows, log = [], []
+    for number in range(100):
+        partner = f"p{number}"
+        rows.append((partner, "recruited", "2025-01-01"))
+        log.append((partner, "call", "2025-01-02"))
+        if number % 10:
+            rows.append((partner, "onboarded", "2025-03-21"))
+            log.append((partner, "call", "2025-04-02"))
+        rows.append((partner, "activated", "2025-03-21" if number % 10 == 0 else "2025-06-10"))
+    journey = Journey(STAGES, EXITS).fit({"stages": make_stages(*rows), "actions": make_log(*log)}, "2025-12-31")
+    route = journey.route("recruited", "activated", alternatives=0)
     assert route["next_stage"].tolist() == ["onboarded", "activated"]
-    assert route["chance"].tolist() == pytest.approx([0.9, 1.0])
-    assert route["chance_so_far"].iloc[-1] == pytest.approx(0.9)
+    assert route["chance"].tolist() == pytest.approx([0.9, 1.0], abs=0.01)
+    assert route["route_chance"].iloc[0] == pytest.approx(1.0, abs=0.01)
+
+
+def test_route_of_a_partner_starts_where_it_stands(called):
+    waiting = called.current_.query("stage == 'recruited'")["partner_id"].iloc[0]
+    pd.testing.assert_frame_equal(called.route(waiting, "activated"), called.route("recruited", "activated"))
+    arrived = called.current_.query("stage == 'activated'")["partner_id"].iloc[0]
+    assert called.route(arrived, "activated")["reason"].tolist() == ["already in activated"]
+
+
+def test_route_of_an_unknown_partner_or_of_deals_is_refused(called):
+    with pytest.raises(ValueError, match=r"partner == 'p9999' stands in no stage by 2025-12-31.*start from: recruited"):
+        called.route("p9999", "activated")
+    deals = fit(("p1", "recruited", "2026-01-01", "d1"))
+    with pytest.raises(ValueError, match="partner == 'p1' has deals that travel, and no stage of its own"):
+        deals.route("p1", "activated")
+
+
+def test_route_without_a_channel_or_a_step(called):
+    channels = {"call": ["phone"], "visit": ["phone", "email"]}
+    free = called.route("recruited", "activated", alternatives=0, channels=channels)
+    assert free["action"].iloc[0] == "call" and free["avoiding_costs"].iloc[0] == 0
+    for avoid in (["phone"], ["call"]):
+        bound = called.route("recruited", "activated", avoid=avoid, alternatives=0, channels=channels)
+        assert bound["action"].tolist() == ["none", "none"]
+        assert bound["avoiding_costs"].iloc[0] == pytest.approx(
+            free["route_chance"].iloc[0] - bound["route_chance"].iloc[0]
+        )
+    email = called.route("recruited", "activated", avoid=["email"], alternatives=0, channels=channels)
+    assert email["action"].iloc[0] == "call"
+    with pytest.raises(ValueError, match="avoid: 'phon' is not known; did you mean 'phone'"):
+        called.route("recruited", "activated", avoid=["phon"], channels=channels)
+
+
+@pytest.mark.filterwarnings("error")
+def test_without_logged_steps_the_likeliest_way_is_told(tmp_path):
+    journey = Journey(STAGES, EXITS).fit({"stages": make_called()["stages"]}, "2025-12-31")
+    route = journey.route("recruited", "activated", within_days=360)
+    assert route["route"].tolist() == [1, 1] and route["action"].tolist() == ["none", "none"]
+    assert route["next_stage"].tolist() == ["onboarded", "activated"]
+    assert 0 < route["lower"].iloc[0] < route["route_chance"].iloc[0] < route["upper"].iloc[0] < 1
+    assert estimate_action_effects(journey.decisions_).empty
+    journey.save(tmp_path)
+    again = Journey.load(tmp_path)
+    pd.testing.assert_frame_equal(again.decisions_, journey.decisions_)
+    pd.testing.assert_frame_equal(again.route("recruited", "activated", within_days=360), route)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_journey_of_deals_has_no_decisions_and_no_route():
+    rows = [row for number in range(30) for row in ((f"p{number}", "recruited", "2025-01-01", f"d{number}"),
+            (f"p{number}", "activated", "2025-06-01", f"d{number}"))]  # fmt: skip
+    journey = Journey(STAGES, EXITS).fit({"stages": make_stages(*rows), "actions": make_log()}, "2025-12-31")
+    assert journey.decisions_.empty and journey.conversion()["n"].iloc[0] == 30
+    for objective in ("chance", "time", "value"):
+        route = journey.route("recruited", "activated", objective=objective)
+        assert route["reason"].tolist() == ["nothing is known of leaving recruited: no action was seen often enough"]
 
 
 def test_a_frozen_journey_tells_the_same(tmp_path):
@@ -470,21 +597,149 @@ def test_a_frozen_journey_tells_the_same(tmp_path):
     pd.testing.assert_frame_equal(again.conversion(), journey.conversion())
 
 
-@pytest.mark.skipif(not CRM.is_dir(), reason="../shared/data/crm_sales_opportunities is absent: no real pipeline")
-def test_deals_of_the_crm_pipeline_stand_where_published():
-    expected = json.loads((CRM / "expected_facts.json").read_text())
-    deals = pd.read_csv(CRM / "sales_pipeline.csv", dtype="str")
-    dates = {name: pd.to_datetime(deals[name], format="%d-%m-%y") for name in ("engage_date", "close_date")}
-    who = deals[["opportunity_id", "sales_agent"]].set_axis(["deal_id", "partner_id"], axis=1)
-    engaged = who.assign(stage="Engaging", entered_at=dates["engage_date"])[deals["deal_stage"] != "Prospecting"]
-    closed = who.assign(stage=deals["deal_stage"], entered_at=dates["close_date"])
-    closed = closed[deals["deal_stage"].isin(["Won", "Lost"])]
-    prospects = who.assign(stage="Prospecting", entered_at=pd.NaT)[deals["deal_stage"] == "Prospecting"]
-    stages = pd.concat([engaged, closed, prospects])
-    journey = Journey(["Prospecting", "Engaging", "Won"], ["Lost"]).fit({"stages": stages}, "2017-12-31")
-    assert journey.current_["stage"].value_counts().to_dict() == expected["stages"]
-    moves = journey.transitions().set_index("next_stage")
-    assert moves.loc["Won", "n"] == 4_238 and round(moves.loc["Won", "share"], 4) == expected["win_rate_of_closed"]
-    times = journey.time_in_stage().set_index("stage")
-    assert times.loc["Engaging", "n"] == 8_300 and times.loc["Engaging", "censored"] == 1_589
-    assert times.loc["Prospecting", "n"] == 0 and journey.counts_["since_unknown_day"] == 500
+# Cohorts, horizons, targets, exits, groups
+
+
+def enter(number, entered, stage=None, after=0):
+    """A partner that enters recruited and, `after` days later, a stage."""
+    rows = [(f"p{number}", "recruited", entered)]
+    return [*rows, (f"p{number}", stage, days_after(entered, after))] if stage else rows
+
+
+def test_cohorts_are_told_apart_and_the_young_ones_flagged():
+    rows = []
+    for number in range(40):  # a year ago every second one went on after 30 days; of this June's nobody could yet
+        rows += enter(number, "2025-06-10", "onboarded" if number % 2 else None, 30)
+        rows += enter(100 + number, "2026-06-10")
+    told = fit(*rows).conversion(cohort="quarter", horizon_days=[20, 60])
+    told = told[told["stage"] == "recruited"].set_index(["cohort", "horizon_days"])
+    old, young = pd.Timestamp("2025-04-01"), pd.Timestamp("2026-04-01")
+    assert told.loc[(old, 20), "conversion"] == 0 and told.loc[(old, 60), "conversion"] == 0.5
+    assert not told.loc[old, "immature"].any() and told.loc[old, "followed"].tolist() == [40, 40]
+    assert told.loc[(young, 20), "conversion"] == 0 and not told.loc[(young, 20), "immature"]
+    assert np.isnan(told.loc[(young, 60), "conversion"]) and told.loc[(young, 60), "immature"]
+    assert told.loc[(young, 60), "waiting"] == 40
+
+
+def test_deals_are_grouped_by_what_they_are_about():
+    rows = [(f"p{number % 2}", "recruited", "2026-01-01", f"d{number}") for number in range(6)]
+    rows += [(f"p{number % 2}", "onboarded", "2026-01-11", f"d{number}") for number in range(3)]
+    product = pd.Series({f"d{number}": "a" if number < 3 else "b" for number in range(6)}).rename_axis("deal_id")
+    told = fit(*rows).conversion(by=product).query("stage == 'recruited'").set_index("group")
+    assert told["conversion"].to_dict() == {"a": 1.0, "b": 0.0}
+
+
+def test_unknown_cohorts_and_targets_are_refused():
+    journey = fit(*enter(0, "2026-01-01"))
+    with pytest.raises(ValueError, match="cohort == 'week'; possible values are: month, quarter, year"):
+        journey.conversion(cohort="week")
+    with pytest.raises(ValueError, match=r"journey.target_days: stage 'recrutied' must be .* did you mean 'recruited'"):
+        journey.time_in_stage(targets={"recrutied": 30})
+    with pytest.raises(ValueError, match=r"journey\.target_days\.recruited == 0, must be > 0 days"):
+        journey.time_in_stage(targets={"recruited": 0})
+
+
+def test_share_within_target_lets_exits_compete():
+    """Of ten, four go on in 20 days, two leave after 5, four in 50."""
+    rows = []
+    for number in range(10):
+        stage, after = ("onboarded", 20) if number < 4 else ("left", 5) if number < 6 else ("onboarded", 50)
+        rows += enter(number, "2026-01-01", stage, after)
+    told = fit(*rows).time_in_stage(targets={"recruited": 30}).set_index("stage")
+    assert told.loc["recruited", ["target_days", "within_target"]].tolist() == [30, 0.4]
+    assert np.isnan(told.loc["onboarded", "target_days"]) and np.isnan(told.loc["onboarded", "within_target"])
+
+
+def test_drop_outs_by_exit_compete_with_going_on():
+    """By hand: 8 enter; 2 go dormant after 10 days, 1 leaves after 20, 4 go on after 30, 1 waits."""
+    rows = []
+    for number in range(8):
+        stage, after = ("dormant", 10) if number < 2 else ("left", 20) if number < 3 else ("onboarded", 30)
+        rows += enter(number, "2026-01-01", *((stage, after) if number < 7 else ()))
+    told = fit(*rows).drop_outs(horizon_days=40).query("stage == 'recruited'").set_index("exit")
+    np.testing.assert_allclose(told["share"], [2 / 8, 1 / 8])
+    assert told["dropped"].tolist() == [2, 1] and (told["n"] == 8).all()
+    assert (told["lower"] < told["share"]).all() and (told["share"] < told["upper"]).all()
+
+
+def test_curves_end_where_conversion_does():
+    rows = [row for number in range(9) for row in enter(number, "2026-01-01", "onboarded" if number else None, 10)]
+    journey = fit(*rows)
+    curve = journey.curves().query("stage == 'recruited' and outcome == 'forward'")
+    assert curve["incidence"].iloc[-1] == pytest.approx(journey.conversion()["conversion"].iloc[0]) == 8 / 9
+
+
+def test_log_rank_of_lung_by_sex_is_the_published_one():
+    if not LUNG.is_dir():
+        pytest.skip("../shared/data/survival_references is absent: no published log-rank test")
+    lung = pd.read_csv(LUNG / "lung.csv")
+    rows = []
+    for number, (time, dead) in enumerate(zip(lung["time"], lung["status"] == 1, strict=True)):
+        entered = "2020-01-01" if dead else days_after("2025-12-31", -time)
+        rows += enter(number, entered, "left" if dead else None, time)
+    sex = {f"p{number}": str(own) for number, own in enumerate(lung["sex"])}
+    told = fit(*rows, as_of="2025-12-31").compare_groups(pd.Series(sex)).set_index("stage")
+    assert round(told.loc["recruited", "statistic"], 1) == 10.3
+    assert round(told.loc["recruited", "pvalue"], 3) == 0.001
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        # Of the group c nobody was there for long enough to see the first of a and b leave.
+        [*enter(0, "2026-01-01", "onboarded", 30), *enter(1, "2026-01-01", "onboarded", 60), *enter(2, "2026-06-29")],
+        # All leave on the same day.
+        [row for number in range(3) for row in enter(number, "2026-01-01", "onboarded", 30)],
+        # Nobody leaves.
+        [row for number in range(3) for row in enter(number, "2026-01-01")],
+    ],
+    ids=["one was not followed", "all on one day", "nobody left"],
+)
+@pytest.mark.filterwarnings("error")
+def test_groups_that_cannot_be_compared_are_left_out(rows):
+    by = pd.Series({"p0": "a", "p1": "b", "p2": "c"})
+    told = fit(*rows).compare_groups(by)
+    assert told["groups"].tolist() == ([2] if len(rows) == 5 else [])
+    assert told["pvalue"].notna().all()
+
+
+def test_who_waits_is_described_by_what_is_more_common_among_them():
+    """A share of .8 of those who wait against .3 of those who went on is told; what is as common is not."""
+    rng = np.random.default_rng(0)
+    rows, known = [], {}
+    for number in range(400):
+        waits = number < 200
+        rows += enter(number, "2026-01-01", None if waits else "onboarded", 10)
+        known[f"p{number}"] = {
+            "partner_type": "agent" if rng.random() < (0.8 if waits else 0.3) else "reseller",
+            "size": rng.choice(["small", "large"]),
+        }
+    told = fit(*rows).describe_waiting(pd.DataFrame.from_dict(known, orient="index"))
+    assert told[["stage", "attribute", "value"]].to_numpy().tolist() == [["recruited", "partner_type", "agent"]]
+    assert told["lower"].iloc[0] < 0.5 < told["upper"].iloc[0] and told["waiting"].iloc[0] == 200
+
+
+def test_a_step_that_those_who_wait_did_not_get_is_told_as_known_on_the_day():
+    """Who went on after 40 days was called before; of those who wait one in five was, of whom it is known."""
+    rows, log = [], []
+    for number in range(200):
+        waits = number < 80
+        rows += enter(number, "2026-01-01", None if waits else "onboarded", 40)
+        if not waits or number % 5 == 0:
+            log.append((f"p{number}", "call", "2026-01-10"))
+    late = make_log(*[(f"p{number}", "call", "2026-01-11") for number in range(80)])
+    late = late.assign(arrived_at=pd.Timestamp("2026-07-01"))
+    people = pd.DataFrame({"kind": "agent"}, index=[f"p{number}" for number in range(200)])
+    told = [fit(*rows).describe_waiting(people, log=own) for own in (make_log(*log), pd.concat([make_log(*log), late]))]
+    found = told[0].set_index("attribute").loc["missing_step"]
+    assert found[["value", "n", "waiting"]].tolist() == ["call", 64, 80] and found["share_gone_on"] == 0
+    pd.testing.assert_frame_equal(*told)
+
+
+def test_what_is_as_common_among_those_who_wait_is_seldom_told():
+    """50 worlds of four attributes without any difference: at most 6 tell one (5% of 50, and 2 standard deviations)."""
+    rng = np.random.default_rng(1)
+    rows = [row for number in range(200) for row in enter(number, "2026-01-01", "onboarded" if number % 2 else None, 9)]
+    journey = fit(*rows)
+    drawn = (pd.DataFrame(rng.choice(list("abc"), (200, 4)), index=[f"p{n}" for n in range(200)]) for _ in range(50))
+    assert sum(len(journey.describe_waiting(attributes)) > 0 for attributes in drawn) <= 6

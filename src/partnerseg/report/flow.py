@@ -42,7 +42,7 @@ def draw_flow(moves: pd.DataFrame, *, stages: Sequence[str], exits: Sequence[str
     if not entered.sum():
         return draw_nothing()
     place = {stage: -number for number, stage in enumerate(stages)}
-    row, widest = 68, entered.max()
+    row, widest = 84, entered.max()
     half = _BAR / row / 2
     start, end = dict.fromkeys(stages, 0.0), dict.fromkeys(stages, 0.0)
     with apply_style():
@@ -65,11 +65,12 @@ def draw_flow(moves: pd.DataFrame, *, stages: Sequence[str], exits: Sequence[str
                 end[following] += n
             write_value(axes, entered[stage], place[stage], format_count(entered[stage]))
             shares = _tell_shares(forward, other, still, last=stage == stages[-1])
-            axes.annotate(
+            told = axes.annotate(
                 shares, (0, place[stage] - half), xytext=(2, -3), textcoords="offset points", va="top", color=GRAY
             )
+            told.set_in_layout(False)  # the bars keep their room on a phone
         axes.set_yticks([place[stage] for stage in stages], [wrap_label(say_name(stage)) for stage in stages])
-        axes.set(xticks=[], xlim=(0, widest), ylim=(-len(stages) + 0.2, 0.5))
+        axes.set(xticks=[], xlim=(0, widest), ylim=(-len(stages) + 0.35, 0.4))
     return axes
 
 
