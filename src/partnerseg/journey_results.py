@@ -139,7 +139,9 @@ def plan_stages(
     people = partners.loc[willing.intersection(own.index), ["segment"]].join(own).join(wishes)
     log, end = models.programme.frame("actions"), pd.Timestamp(params.programme.as_of) + pd.Timedelta(days=1)
     log = log[(log["taken_at"] < end) & ~(log["arrived_at"] >= end)]
-    plans = plan_partners(segments, people, log, stages=journey.stages, to=params.journey.target)
+    plans = plan_partners(
+        segments, people, log, actions=params.actions, stages=journey.stages, to=params.journey.target
+    )
     plans = plans.set_index("partner_id")
     told = add_texts(segments, params.actions, params.report.language)
     return {

@@ -11,7 +11,11 @@ from partnerseg.params import load_params
 
 STAGES = ["recruited", "onboarded", "activated", "growing"]
 ACTIONS = {
-    "call": {"stages": ["recruited", "activated"], "default": ["recruited", "activated"]},
+    "call": {
+        "stages": ["recruited", "activated"],
+        "default": ["recruited", "activated"],
+        "channels": ["phone", "email"],
+    },
     "workshop": {"stages": ["recruited", "onboarded"], "default": []},
     "campaign": {"stages": ["activated"], "default": []},
     "audit": {"stages": ["activated"], "default": ["activated"]},
@@ -47,7 +51,7 @@ def find_plan(partners, *log, effects=(), segments=(), to="growing"):
     told = pd.DataFrame(list(effects), columns=["action", "stage", "segment", *BLANK])
     plan = plan_segments(told, ACTIONS, stages=[*STAGES, "dormant"], segments=segments)
     taken = pd.DataFrame(list(log), columns=["partner_id", "taken_at", "action"]).astype({"taken_at": "datetime64[us]"})
-    found = plan_partners(plan, partners, taken, stages=STAGES, to=to)
+    found = plan_partners(plan, partners, taken, actions=ACTIONS, stages=STAGES, to=to)
     return found[["stage", "action", "status"]].to_numpy().tolist()
 
 
@@ -98,6 +102,7 @@ def test_a_plan_that_rested_goes_on_where_it_stopped():
 def test_what_a_partner_avoids_is_no_step():
     assert find_plan(make_partners(stage="activated", avoid="Call; audit")) == []
     assert find_plan(make_partners(stage="activated", avoid="phone;audit")) == [["activated", "call", "next"]]
+    assert find_plan(make_partners(stage="activated", avoid="email; phone")) == [["activated", "audit", "next"]]
 
 
 words = st.lists(st.sampled_from([*ACTIONS, "phone"]), max_size=4).map(";".join)
@@ -111,7 +116,7 @@ def test_every_partner_has_one_next_step_at_most_and_none_it_avoids(rows):
     partners["entered_at"] = pd.Timestamp("2026-01-01")
     plan = plan_segments(pd.DataFrame([effect("workshop", "onboarded", 0.3)]), ACTIONS, stages=STAGES, segments=[0, 1])
     log = pd.DataFrame({"partner_id": ["p0"], "taken_at": [pd.Timestamp("2026-02-01")], "action": ["call"]})
-    found = plan_partners(plan, partners, log, stages=STAGES, to="growing")
+    found = plan_partners(plan, partners, log, actions=ACTIONS, stages=STAGES, to="growing")
     assert (found[found["status"] == "next"].groupby("partner_id").size() == 1).all()
     avoided = found["partner_id"].map(partners["avoid"]).str.split(";")
     assert not [action for action, words in zip(found["action"], avoided, strict=True) if action in words]

@@ -50,7 +50,13 @@ def plan_segments(
 
 
 def plan_partners(
-    segment_plan: pd.DataFrame, partners: pd.DataFrame, log: pd.DataFrame, *, stages: Sequence[str], to: str
+    segment_plan: pd.DataFrame,
+    partners: pd.DataFrame,
+    log: pd.DataFrame,
+    *,
+    actions: Mapping[str, Any],
+    stages: Sequence[str],
+    to: str,
 ) -> pd.DataFrame:
     """Write each partner's own plan: the steps of its segment from where it stands up to the target.
 
@@ -63,6 +69,8 @@ def plan_partners(
             unknown, then all its logged steps count), `segment` (missing: none), and `avoid` (actions or channels it
             does not want, separated by `;`; missing: none). Whoever paused or refused must not be there.
         log: The table `actions`: partner_id, taken_at, action.
+        actions: An entry for each action, as in actions.yaml; `channels` are read: a step whose channels are all
+            avoided is avoided.
         stages: Stages in order.
         to: Where the plan leads; the steps of that stage itself are not part of it.
 
@@ -94,7 +102,7 @@ def plan_partners(
         ],
         ignore_index=True,
     )
-    rows = rows[~_is_avoided(rows)]
+    rows = rows[~_is_avoided(rows, {name: set(_plain(entry).get("channels") or ()) for name, entry in actions.items()})]
     rows["done"] = _is_done(rows, log)
     order = {partner_id: number for number, partner_id in enumerate(partners.index)}
     rows = rows.assign(who=rows["partner_id"].map(order), where=rows["stage"].map(place).fillna(-1))
@@ -171,11 +179,17 @@ def _judge(row: pd.Series) -> tuple[bool, bool, float, float]:
     return helps and not harms, harms, effects[0], effects[1]
 
 
-def _is_avoided(rows: pd.DataFrame) -> np.ndarray:
-    """Tell which steps the partner does not want."""
-    avoided = rows["avoid"].fillna("")
-    words = {text: {word.strip().lower() for word in str(text).split(";")} for text in avoided.unique()}
-    return np.fromiter((action in words[text] for action, text in zip(rows["action"], avoided, strict=True)), bool)
+def _is_avoided(rows: pd.DataFrame, channels: Mapping[str, set[str]]) -> np.ndarray:
+    """Tell which steps the partner does not want: the action, or all its channels."""
+    told = rows["avoid"].fillna("")
+    words = {text: {word.strip().lower() for word in str(text).split(";")} for text in told.unique()}
+    pairs = {(action, text) for action, text in zip(rows["action"], told, strict=True)}
+    avoided = {
+        (action, text)
+        for action, text in pairs
+        if action in words[text] or (channels[action] and channels[action] <= words[text])
+    }
+    return np.fromiter((pair in avoided for pair in zip(rows["action"], told, strict=True)), bool, len(rows))
 
 
 def _is_done(rows: pd.DataFrame, log: pd.DataFrame) -> np.ndarray:
