@@ -87,7 +87,8 @@ def main(seeds: int) -> None:
         f"All stages and dates: the 95% interval held the planted median in {held.iloc[0]:.1%} and the planted "
         f"conversion in {held.iloc[1]:.1%} of {len(table):,} cases. Where 20-60% are still there ({len(censored):,} "
         f"cases): mean absolute error {censored['error'].abs().mean():.1%}, within 10% in "
-        f"{(censored['error'].abs() <= 0.1).mean():.1%}, intervals of the median {censored['median covered'].mean():.1%}.",
+        f"{(censored['error'].abs() <= 0.1).mean():.1%}, intervals of the median "
+        f"{censored['median covered'].mean():.1%}.",
         f"The planted bottleneck came first in {sum(first)} of {len(first)} seeds.",
     ]
     RESULT.write_text("\n".join(lines) + "\n", encoding="utf-8")

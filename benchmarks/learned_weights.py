@@ -10,8 +10,11 @@ planted factors. Noise is estimated from the data.
 `Spearman` is the rank correlation of the weights with the planted effects (three of which are 0): without a prior
 (`strength=0`), held to equal weights, held to the stated weights of the parameters, and of these stated weights alone.
 `parameters' rows`: without a prior, with the rows of the same eight factors of the parameters, whose features tell of
-other things too (sales against potential, portal visits). `effect`: change of the next quarter's orders for one
-standard deviation of the factor, by non-negative least squares, beside the planted change of its log.
+other things too (conflicts, portal visits). `all rows`: the same eight factors when they are learned together with all
+others of the parameters; what is counted from the sales themselves is left out, as it is by default. `all rows, none
+left out`: learned from that as well. `rating`: the weights of `fit_rating`, of points, held to the stated ones.
+`effect`: change of the next quarter's orders for one standard deviation of the factor, by non-negative least squares,
+beside the planted change of its log.
 
 Future. Next quarter's orders are entered as everybody's content_uniqueness of the quarter, but arrive after the last
 date: `future rows` counts whether any expected change of an assessed factor differs. `future leak` is the weight that
@@ -24,6 +27,7 @@ their middle outcome).
 
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,9 +36,11 @@ from scipy.optimize import nnls
 from scipy.stats import spearmanr
 
 import partnerseg as ps
+from partnerseg.params import Params
 from partnerseg.programme.planted import FACTOR_EFFECTS
 from partnerseg.rating import weights
 from partnerseg.rating.panel import Changes, build_periods, expect_changes
+from partnerseg.rating_results import fit_rating
 
 RESULT = Path(__file__).parent / "results" / "2026-11-22-learned_weights.md"
 ENDS = [str(day.date()) for day in pd.date_range("2023-09-30", "2026-06-30", freq="QE")]
@@ -51,6 +57,10 @@ def learn(changes: Changes, **options: object) -> pd.Series:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return weights.learned(changes.X, changes.y, **options).weights  # type: ignore[arg-type]
+
+
+def learn_known(changes: Changes) -> pd.Series:
+    return learn(replace(changes, X=changes.X.dropna(axis=1)), strength=0.0)
 
 
 def agree(found: pd.Series) -> float:
@@ -101,12 +111,18 @@ def shuffle(changes: Changes, seed: int) -> float:
     return float(roc_auc_score(y[~half] > y[~half].median(), changes.X[~half] @ found))
 
 
-def measure(seed: int, rows: list) -> dict[str, float]:
+def measure(seed: int, params: Params) -> dict[str, float]:
+    every = params.rating.factors
+    rows = [row for row in every if row.factor in PLANTED.index]
     tables = ps.simulate_programme(2_000, random_state=seed).tables
     panel = build_periods(tables, ENDS)
     changes = expect_changes(panel, FACTORS)
     stated = pd.Series({row.factor: row.weight for row in rows})[PLANTED.index]
     free = learn(changes, strength=0.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        features = ps.build_features(tables, as_of=ENDS[-1])
+        rating = fit_rating(params, features, None, periods=panel, weighting="learned")
     effects = pd.Series(nnls(changes.X.to_numpy(), changes.y.to_numpy())[0], index=changes.X.columns)
     return {
         "Spearman": agree(free),
@@ -114,6 +130,9 @@ def measure(seed: int, rows: list) -> dict[str, float]:
         "Spearman, stated prior": agree(learn(changes, prior=stated)),
         "Spearman, stated alone": agree(stated),
         "Spearman, parameters' rows": agree(learn(expect_changes(panel, rows), strength=0.0)),
+        "Spearman, all rows": agree(learn_known(expect_changes(panel, every))),
+        "Spearman, all rows, none left out": agree(learn_known(expect_changes(panel, every, leave_out=()))),
+        "Spearman, rating": agree(rating.factors_["weight"]),
         "memory": changes.memory,
         **{f"weight {name}": value for name, value in free.items()},
         **{f"effect {name} (planted {PLANTED[name]:g})": value for name, value in effects.items()},
@@ -124,10 +143,9 @@ def measure(seed: int, rows: list) -> dict[str, float]:
 
 def main(seeds: int) -> None:
     params = ps.load_params(Path(__file__).parents[1] / "params")
-    rows = [row for row in params.rating.factors if row.factor in PLANTED.index]
     found = []
     for seed in range(seeds):
-        found.append(measure(seed, rows))
+        found.append(measure(seed, params))
         print(seed, {key: round(value, 3) for key, value in found[-1].items()}, flush=True)
     table = pd.DataFrame(found)
     summary = table.agg(["mean", "median", "min", "max"]).T.round(3)

@@ -8,6 +8,7 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -108,8 +109,6 @@ def read_sample():
 
 
 def test_the_action_of_the_page_is_accepted_and_planned_where_nothing_is_known_of_it(tmp_path):
-    import pandas as pd
-
     import partnerseg as ps
 
     shutil.copytree(ROOT / "params", tmp_path / "params")
@@ -167,8 +166,11 @@ def test_columns_for_the_crm_are_those_that_are_written(tmp_path):
 
 def test_reasons_to_leave_a_partner_out_are_those_of_the_page(tmp_path):
     said = {"p1": ["marketing-"], "p2": ["marketing+", "navigation-"], "p3": ["marketing+", "analytics-"]}
-    receipt = hand_over(make_steps(), consent(**said), as_of=AS_OF, form="jsonl", to=str(tmp_path))
-    assert set(receipt.left_out) == {row[0] for row in find_rows("hand_over.md", "reason | the partner")}
+    receipt = hand_over(make_steps(), consent(**said), as_of=AS_OF, form="hubspot", to=str(tmp_path))
+    late = consent().assign(granted=[True, True, False], changed_at=pd.Timestamp("2026-01-05"))
+    late = pd.concat([consent(), late.tail(1).assign(changed_at=pd.Timestamp("2026-07-01"))])
+    other = hand_over(make_steps(external_id=""), late, as_of=AS_OF, form="hubspot", to=str(tmp_path / "later"))
+    assert {*receipt.left_out, *other.left_out} == {row[0] for row in find_rows("hand_over.md", "reason | the partner")}
 
 
 def test_who_pauses_and_resumes_on_the_page_is_willing_again():

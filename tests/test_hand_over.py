@@ -109,7 +109,7 @@ def test_a_partner_without_a_step_any_more_is_taken_back(tmp_path):
 
 
 @pytest.mark.parametrize("form", ["hubspot", "salesforce"])
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", " =", "\u200b=", "\ufeff@"])
 def test_no_cell_is_a_formula(tmp_path, form, start):
     bad = f'{start}cmd|"/c calc",1\nsecond line'
     receipt = over(tmp_path, make_steps(title=bad, reason=bad, instructions=bad, name=bad), form=form)
@@ -127,6 +127,33 @@ def test_hubspot_finds_the_company_by_its_record_id_and_salesforce_the_task_by_a
     receipt = over(tmp_path / "salesforce", make_steps().drop(index="p1"), form="salesforce")
     [task] = csv.DictReader((tmp_path / "salesforce" / receipt.file).open(encoding="utf-8"))
     assert (task["Partnerseg_Step__c"], task["Status"], task["Subject"]) == ("s-p1", "Deferred", "")
+
+
+def test_a_task_that_gives_way_to_another_is_deferred_and_nothing_of_who_refuses_stays_open(tmp_path):
+    """What stands in the CRM after each hand-over, by the task's own id."""
+    tasks = {}
+
+    def replay(receipt):
+        for row in csv.DictReader((tmp_path / receipt.file).open(encoding="utf-8")):
+            tasks[row["Partnerseg_Step__c"]] = row["Status"]
+
+    replay(over(tmp_path, make_steps(), form="salesforce"))
+    replay(over(tmp_path, make_steps(step_id="s-new"), form="salesforce"))
+    assert (tasks["s-p1"], tasks["s-new"]) == ("Deferred", "Not Started")
+    replay(over(tmp_path, make_steps(step_id="s-new"), consent(p1=["marketing-"]), form="salesforce"))
+    assert (tasks["s-p1"], tasks["s-new"], tasks["s-p2"]) == ("Deferred", "Deferred", "Not Started")
+
+
+def test_a_refusal_after_the_date_of_the_plan_counts(tmp_path):
+    late = consent()
+    late.loc[len(late)] = ["p1", "marketing", False, pd.Timestamp("2026-07-01")]
+    receipt = over(tmp_path, make_steps(), late)
+    assert receipt.planned == 2 and receipt.left_out == {"withdrawn_since": 1}
+
+
+def test_who_cannot_be_found_in_the_system_is_left_out(tmp_path):
+    assert over(tmp_path / "hubspot", make_steps(external_id=""), form="hubspot").left_out == {"no_key": 1}
+    assert over(tmp_path / "jsonl", make_steps(external_id="")).left_out == {}
 
 
 def test_a_hand_over_that_is_killed_is_done_again_into_the_same_file(tmp_path, monkeypatch):

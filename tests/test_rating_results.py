@@ -3,6 +3,7 @@
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -206,6 +207,20 @@ def test_a_programme_of_one_year_has_no_proof_and_says_so(models):
     tables = rating_results.prove_rating(short)
     assert all(table.empty for table in tables.values())
     assert set(tables) == {"proof", "tier_proof", "fairness", "rating_models"}
+
+
+def test_without_periods_weights_are_learned_from_the_year_before_and_the_revenue_since(models):
+    def learn(now):
+        return rating_results.fit_rating(models.params, now, models.before, weighting="learned").factors_["weight"]
+
+    learned = learn(models.features)
+    # What else partners are today, who knows what of it came of their sales, teaches nothing.
+    rng = np.random.default_rng(0)
+    others = [name for name in models.features.select_dtypes("number") if name != "monetary_value_365d"]
+    stirred = models.features.assign(**{name: rng.permutation(models.features[name]) for name in others})
+    pd.testing.assert_series_equal(learn(stirred), learned)
+    revenue = rng.permutation(models.features["monetary_value_365d"])
+    assert not np.allclose(learn(models.features.assign(monetary_value_365d=revenue)), learned, atol=0.02)
 
 
 def test_learning_without_a_year_before_is_refused(models):

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from partnerseg.models import Models
 
 STATE = "handed_over.json"
+_ALWAYS = "2200-01-01"  # a day that everything is known by
+_KEYED = ("hubspot", "salesforce")  # forms whose rows are found by the system's own key
 TABLE = "partnerseg_next_steps"
 PLANNED, CHANGED, WITHDRAWN = "planned", "changed", "withdrawn"
 TOLD = (
@@ -42,7 +44,8 @@ class Receipt:
         withdrawn: Partners who were handed over before and have no step any more, or refuse.
         unchanged: Partners whose step stands there already.
         left_out: Partners with a step who are not handed over, by reason: `no_consent` (never asked, or refused),
-            `paused`, `analytics_withdrawn`.
+            `paused`, `analytics_withdrawn`, `withdrawn_since` (refused after the date of the plan), `no_key` (the
+            system's own key is not known).
         file: The file written; empty when nothing changed, or for a database.
         sha256: Hash of the file, or of the rows.
     """
@@ -144,14 +147,14 @@ def hand_over(
     """
     if form not in FORMS and form != "postgresql":
         raise ValueError(f"form == {form!r}; possible values are: {', '.join([*FORMS, 'postgresql'])}")
-    allowed, left_out = _sort_out(steps, consents, as_of, purpose)
+    allowed, left_out = _sort_out(steps, consents, as_of, purpose, form)
     if form == "postgresql":
         return _hand_to_database(allowed, left_out, as_of, to)
     return _hand_to_folder(allowed, left_out, as_of, form, Path(to))
 
 
 def _sort_out(
-    steps: pd.DataFrame, consents: pd.DataFrame, as_of: str, purpose: str
+    steps: pd.DataFrame, consents: pd.DataFrame, as_of: str, purpose: str, form: str
 ) -> tuple[pd.DataFrame, dict[str, int]]:
     """Return the steps of partners who consent, and how many of the others there are by reason."""
     said = consent_at(consents, as_of).reindex(steps.index)
@@ -159,6 +162,11 @@ def _sort_out(
     reason[~said[purpose].fillna(False).to_numpy(dtype=bool)] = "no_consent"
     for other, name in {"analytics": "analytics_withdrawn", "navigation": "paused"}.items():
         reason[said[other].eq(False).fillna(False).to_numpy(dtype=bool)] = name
+    since = consent_at(consents, _ALWAYS).reindex(steps.index)[[purpose, "analytics", "navigation"]]
+    refused = since.eq(False).fillna(False).any(axis=1).to_numpy(dtype=bool)
+    reason[refused & (reason == "")] = "withdrawn_since"
+    if form in _KEYED:
+        reason[(steps["external_id"] == "") & (reason == "")] = "no_key"
     return steps[reason == ""], {str(name): int(n) for name, n in reason[reason != ""].value_counts().items()}
 
 
@@ -177,8 +185,9 @@ def _find_changes(steps: pd.DataFrame, before: Mapping[str, Mapping[str, str]]) 
         if last is not None and row["content"] == last["content"]:
             unchanged += 1
             continue
-        rows.append(row | {"status": PLANNED if last is None else CHANGED})
-    empty = dict.fromkeys([*TOLD, "content"], "")
+        replaced = last["step_id"] if last is not None and last["step_id"] != row["step_id"] else ""
+        rows.append(row | {"status": PLANNED if last is None else CHANGED, "replaces": replaced})
+    empty = dict.fromkeys([*TOLD, "content", "replaces"], "")
     rows += [empty | {name: last[name] for name in _KEYS} | {"status": WITHDRAWN} for last in standing.values()]
     return rows, unchanged
 
@@ -263,7 +272,13 @@ def _write_hubspot(rows: list[dict[str, str]]) -> str:
 
 
 def _write_salesforce(rows: list[dict[str, str]]) -> str:
-    """Tasks, upserted by an external id field; a step that is taken back is deferred."""
+    """Tasks, upserted by an external id field; a step that is taken back, or gives way to another, is deferred."""
+    empty = dict.fromkeys(TOLD, "")
+    gone = [
+        empty | {name: row[name] for name in _KEYS} | {"step_id": row["replaces"], "status": WITHDRAWN}
+        for row in rows
+        if row["replaces"]
+    ]
     return _write_csv(
         [
             {
@@ -280,7 +295,7 @@ def _write_salesforce(rows: list[dict[str, str]]) -> str:
                 "Topic__c": row["topic"],
                 "Role__c": row["owner"],
             }
-            for row in rows
+            for row in [*gone, *rows]
         ]
     )
 

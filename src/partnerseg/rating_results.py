@@ -59,11 +59,13 @@ def fit_rating(
     """Fit a rating to the features of a date, with those of a year before.
 
     Weights that are learned need what came of the time between. With `periods`, features of many periods up to that
-    date (see `panel.build_periods`), they are learned from how partners changed and what came next of it; otherwise
-    from the features of the year before, whose bounds are kept, and the revenue since.
+    date (see `panel.build_periods`), they are learned from how partners changed and what came next of it, and factors
+    made of the sales themselves keep their stated share (see `panel.expect_changes`, `leave_out`); otherwise from the
+    features of the year before, whose bounds are kept, and the revenue since.
 
     Raises:
-        ValueError: Weights are to be learned, there are no `periods`, and nobody is known a year before.
+        ValueError: Weights are to be learned, there are no `periods`, and nobody is known a year before; or of fewer
+            than 12 periods sales are known.
     """
     rating = make_rating(params, **changes)
     known = before if before is not None and len(before) else None

@@ -274,6 +274,51 @@ def test_of_many_features_none_is_left_out(seed):
         assert advice.is_cheapest
 
 
+@pytest.mark.parametrize("aggregation", ["arithmetic", "geometric"])
+@pytest.mark.parametrize("unit", [1e-9, 1e9])
+def test_the_currency_of_costs_changes_no_advice(aggregation, unit):
+    features = make_features(60, missing=0.0)[["sales", "review", "courses", "calls"]]
+    rated = Rated(features, SMALL, aggregation)
+    costs = {"sales": 0.01, "review": 5.0, "courses": 2.0, "calls": 1.0}
+    tried = 0
+    for place in np.flatnonzero(rated.scores < rated.thresholds["gold"])[:20]:
+        plain = rated.advise(place, costs=costs)
+        other = rated.advise(place, costs={name: cost * unit for name, cost in costs.items()})
+        assert other.changes["feature"].tolist() == plain.changes["feature"].tolist()
+        assert other.changes["then"].tolist() == pytest.approx(plain.changes["then"].tolist())
+        assert other.cost == pytest.approx(plain.cost * unit, rel=1e-6, abs=0)
+        assert (other.is_cheapest, other.reason) == (plain.is_cheapest, plain.reason)
+        tried += len(plain.changes)
+    assert tried > 20
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_feature_too_dear_for_anybody_hides_no_cheaper_way(seed):
+    rated, costs = make_linear(seed, whole=2, smooth=2)
+    for share in (0.2, 0.4):
+        needed = share * rated.advise(0, needed=101.0, costs=costs).furthest
+        plain = rated.advise(0, needed=needed, costs={name: costs[name] for name in rated.names[1:]})
+        other = rated.advise(0, needed=needed, costs=costs | {rated.names[0]: 1e9 * costs[rated.names[0]]})
+        assert plain.reachable and plain.is_cheapest and other.is_cheapest
+        assert other.cost == pytest.approx(plain.cost, rel=1e-5)
+
+
+@pytest.mark.parametrize(("count", "max_changes"), [(12, 12), (17, 17), (30, 28)])
+def test_nearly_all_features_may_change(count, max_changes):
+    rng = np.random.default_rng(7)
+    features = pd.DataFrame({f"f{place}": rng.gamma(2, 10, 60) for place in range(count)})
+    table = [{"factor": name, "features": [name]} for name in features]
+    rated = Rated(features, table, "geometric")
+    place = int(np.argmin(rated.scores))
+    few = rated.advise(place, needed=rated.scores[place] + 5)
+    many = rated.advise(place, needed=few.needed, max_changes=max_changes)
+    assert few.reachable and many.reachable and not many.is_cheapest
+    assert many.cost <= few.cost * 1.01
+    far = rated.advise(place, needed=few.furthest + 5, max_changes=max_changes)
+    assert far.reachable and len(far.changes) > 4
+    assert apply(rated, place, far) >= far.needed
+
+
 def test_what_is_not_proven_says_so():
     rated = Rated(make_features(60), aggregation="geometric")
     place = int(np.flatnonzero(rated.scores < rated.thresholds["gold"])[0])
@@ -427,6 +472,22 @@ def test_the_unrated_are_told_what_to_get_known():
     refused = Rated(features, XY).advise(0, needed=95.0)
     assert refused.reason.endswith("Unknown and worth having assessed: y.")
     assert refused.to_assess == ("y",)
+
+
+def test_the_unrated_are_told_of_nothing_that_would_not_help():
+    features = line(21, flat=5.0)
+    features.loc["P0", "x"] = np.nan
+    rated = Rated(features, [*XY, {"factor": "flat", "features": ["flat"], "weight": 4.0}])
+    told = rated.advise(0, needed=50.0, min_coverage=0.3).reason
+    assert told == "Not rated: 12% of the weight is known, 30% is needed. Get known: x."
+    told = rated.advise(0, needed=50.0, min_coverage=0.6).reason
+    assert told.endswith(
+        "Get known: x. That is not enough while nothing can score flat: fit anew once partners differ on it."
+    )
+    # All is known, on evidence too old to count.
+    rated.score = lambda numbers: np.array([np.nan])
+    told = rated.advise(1, needed=50.0, evidence={"x": 0.2, "y": 0.9}).reason
+    assert told.endswith("19% of the weight is known, 40% is needed. Assess anew, for the evidence is old or weak: x.")
 
 
 def test_a_second_date_must_be_one_date():

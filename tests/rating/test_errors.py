@@ -192,3 +192,14 @@ def test_the_bias_of_an_assessor_changes_nothing():
     found, again = (estimate_errors(make_features(truth), table, as_of=AS_OF) for table in (rows, biased))
     pd.testing.assert_frame_equal(again.expected, found.expected)
     pd.testing.assert_frame_equal(again.standard_error, found.standard_error)
+
+
+def test_scores_that_are_no_numbers_are_refused_and_of_no_factor_passed_over():
+    features = pd.DataFrame({"assessed_q": [50.0, 60]}, index=["a", "b"])
+    rows = pd.DataFrame(
+        {"partner_id": ["a", "b"], "assessed_at": "2026-01-01", "factor": np.nan, "score": 50.0, "assessor": "manager"}
+    )
+    assert estimate_errors(features, rows, as_of="2026-06-30").standard_error.shape == (2, 0)
+    for score, message in (("x", "== 'x' for partner 'a', must be numbers"), (np.inf, "is infinite for partner 'a'")):
+        with pytest.raises(ValueError, match=rf"assessments\['score'\] {message}"):
+            estimate_errors(features, rows.assign(score=score), as_of="2026-06-30")

@@ -1,3 +1,6 @@
+from decimal import Decimal
+from fractions import Fraction
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -82,6 +85,7 @@ def test_what_is_no_table_of_factors_is_refused(rows, message):
         ([1.0], "rating.evidence is a list, must give each name a number"),
         ({"system": "high"}, "rating.evidence.system == 'high', must be a number >= 0"),
         ({"system": -1}, "rating.evidence.system == -1, must be a number >= 0"),
+        ({"system": 1.4}, "rating.evidence.system == 1.4, must be a number <= 1, where 1 counts in full"),
         ({"system": 0, "self": 1}, r"of all grades used \(system\) none counts"),
     ],
 )
@@ -112,9 +116,26 @@ def test_a_missing_column_is_refused_with_the_nearest_name():
 
 
 @pytest.mark.parametrize(
-    ("values", "message"), [(["a", "b"], "must be numbers"), ([1.0, np.inf], "infinite for partner 1")]
+    ("values", "message"),
+    [
+        (["a", "b"], r"features\['x'\] == 'a' for partner 0, must be numbers; convert it, as with pd.to_numeric"),
+        ([None, "12"], r"features\['x'\] == '12' for partner 1, must be numbers"),
+        (pd.Series([1.0, "12"], dtype=object), r"features\['x'\] == '12' for partner 1, must be numbers"),
+        (pd.Categorical([1, 2]), r"features\['x'\] is category, must be numbers"),
+        (pd.Categorical([True, False]), r"features\['x'\] is category, must be numbers"),
+        (pd.to_datetime(["2026-01-01", None]), r"features\['x'\] is datetime64.*, must be numbers"),
+        (pd.to_datetime(["2026-01-01", None], utc=True), r"features\['x'\] is datetime64.*UTC.*, must be numbers"),
+        (pd.to_timedelta(["1D", None]), r"features\['x'\] is timedelta64.*, must be numbers"),
+        (
+            pd.Series([pd.Timestamp("2026-01-01"), 1], dtype=object),
+            r"== Timestamp\(.*\) for partner 0, must be numbers",
+        ),
+        ([1j, 2.0], r"features\['x'\] is complex128, must be numbers"),
+        ([1.0, np.inf], r"features\['x'\] is infinite for partner 1, must be finite or missing"),
+        ([1, Decimal("Infinity")], r"features\['x'\] is infinite for partner 1"),
+    ],
 )
-def test_text_and_infinite_numbers_are_refused(values, message):
+def test_what_is_no_finite_number_is_refused(values, message):
     with pytest.raises(ValueError, match=message):
         read_numbers(pd.DataFrame({"x": values}), ["x"])
 
@@ -128,14 +149,32 @@ def test_what_is_no_table_of_features_is_refused(features, message):
         read_numbers(features, ["x"])
 
 
+def test_a_column_twice_is_refused():
+    features = pd.DataFrame([[1.0, 2.0]], columns=["x", "x"])
+    with pytest.raises(ValueError, match="features has 2 columns 'x'; keep one of them"):
+        read_numbers(features, ["x"])
+
+
+def test_another_table_is_called_by_its_name():
+    for table, message in (([1], "before is a list"), (pd.DataFrame({"x": ["a"]}), r"before\['x'\] == 'a'")):
+        with pytest.raises(ValueError, match=message):
+            read_numbers(table, ["x"], name="before")
+
+
 def test_a_partner_twice_is_refused():
     with pytest.raises(ValueError, match="'a' has more than one row"):
         read_numbers(pd.DataFrame({"x": [1.0, 2.0]}, index=["a", "a"]), ["x"])
 
 
-def test_nullable_and_flag_columns_are_numbers():
+def test_numbers_of_every_kind_are_read():
     features = pd.DataFrame(
-        {"count": pd.array([1, None], dtype="Int64"), "flag": pd.array([True, None], dtype="boolean")}
+        {
+            "count": pd.array([1, None], dtype="Int64"),
+            "flag": pd.array([True, None], dtype="boolean"),
+            "exact": pd.Series([Decimal(1), None], dtype=object),
+            "ratio": pd.Series([Fraction(2, 2), pd.NA], dtype=object),
+            "mixed": pd.Series([np.bool_(True), np.nan], dtype=object),
+        }
     )
-    for values in read_numbers(features, ["count", "flag"]).values():
+    for values in read_numbers(features, features.columns).values():
         np.testing.assert_array_equal(values, [1.0, np.nan])

@@ -1,6 +1,8 @@
 import itertools
 import json
 import warnings
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -202,6 +204,23 @@ def test_too_little_evidence_is_no_score():
     assert rating.score(features)["score"].isna().tolist() == [False, True, False, True, False]
     assert rating.contributions(features).loc["b"].isna().all()
     assert rating.raise_to(features, "b", "gold").reason.startswith("Not rated: 79% of the weight is known, 80% is")
+
+
+def test_tiers_are_cut_where_scores_with_their_evidence_are():
+    features, rating = assessed()
+    # Scores 50, 50, 50, 460 / 11 and 20: b is the fourth, whom full evidence would give 50.
+    cut = clone(rating).set_params(tiers={"gold": 0.8, "bronze": 0.2}).fit(features)
+    assert cut.tier_thresholds_["gold"] == pytest.approx(460 / 11)
+
+
+@pytest.mark.parametrize("told", [-0.1, 1.1, 70.0])
+def test_evidence_beyond_0_and_1_is_refused(told):
+    features, rating = assessed()
+    features.loc["b", "evidence_planning"] = told
+    message = rf"features\['evidence_planning'\] == {told} for partner 'b', must be between 0 and 1, or missing"
+    for method in (rating.score, rating.rank_interval, clone(rating).fit):
+        with pytest.raises(ValueError, match=message):
+            method(features)
 
 
 @pytest.mark.parametrize("aggregation", ["arithmetic", "geometric", "penalty", "topsis"])
@@ -425,8 +444,48 @@ def test_raise_to_by_hand():
     assert rating.raise_to(features, "k", "gold").reachable
     assert rating.raise_to(features, "k", "gold").changes.empty
     assert not rating.raise_to(features, "a", "gold", max_changes=1).reachable
-    with pytest.raises(ValueError, match="possible values are: gold, silver, bronze"):
-        rating.raise_to(features, "a", "wood")
+    for tier in ("wood", None, ["gold"]):
+        with pytest.raises(ValueError, match="possible values are: gold, silver, bronze"):
+            rating.raise_to(features, "a", tier)
+
+
+def test_the_last_tier_takes_no_hysteresis():
+    features, rating = three()
+    advice = rating.raise_to(features, "a", "bronze", hysteresis=50)
+    assert advice.reachable
+    assert advice.changes.empty
+    # Gold takes 80 points, so with as much hysteresis more than there are.
+    assert not rating.raise_to(features, "a", "gold", hysteresis=50).reachable
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"hysteresis": np.nan}, "hysteresis == nan, must be a number >= 0"),
+        ({"hysteresis": -50}, "hysteresis == -50, must be a number >= 0"),
+        ({"hysteresis": "2"}, "hysteresis == '2', must be a number >= 0"),
+        ({"max_changes": 2.5}, "max_changes == 2.5, must be a whole number >= 1"),
+        ({"max_changes": "2"}, "max_changes == '2', must be a whole number >= 1"),
+        ({"max_changes": 0}, "max_changes == 0, must be a whole number >= 1"),
+        ({"max_changes": True}, "max_changes == True, must be a whole number >= 1"),
+        ({"costs": ["sales"]}, "costs is a list, must give each name a number"),
+        ({"costs": {"sales": "a"}}, r"costs\['sales'\] == 'a', must be a number >= 0"),
+        ({"costs": {"sales": None}}, r"costs\['sales'\] == None, must be a number >= 0"),
+        ({"partner_id": ["a", "b"]}, r"partner_id == \['a', 'b'\], must be one partner"),
+    ],
+)
+def test_impossible_wishes_are_refused(options, message):
+    features, rating = three()
+    with pytest.raises(ValueError, match=message):
+        rating.raise_to(features, **{"partner_id": "a", "tier": "gold", **options})
+
+
+def test_costs_may_be_a_series():
+    features, rating = three()
+    costs = {"sales": 1.0, "planning": 5.0}
+    by_name, series = (rating.raise_to(features, "b", "gold", costs=given) for given in (costs, pd.Series(costs)))
+    assert by_name.cost == series.cost
+    pd.testing.assert_frame_equal(by_name.changes, series.changes)
 
 
 @pytest.mark.parametrize("weighting", ["direct", "critic"])
@@ -731,6 +790,16 @@ def test_clone_and_parameters():
         ({"bounds_quantiles": (0, 0.5, 1)}, r"must be \[lower, upper\]"),
         ({"bounds_quantiles": "all"}, "bounds_quantiles == 'all', must be"),
         ({"bounds_quantiles": None}, "bounds_quantiles == None, must be"),
+        ({"bounds_quantiles": 5}, "bounds_quantiles == 5, must be"),
+        ({"min_coverage": True}, "rating.min_coverage == True, must be between 0 and 1"),
+        ({"min_coverage": Decimal("NaN")}, r"rating.min_coverage == Decimal\('NaN'\), must be between 0 and 1"),
+        ({"group_by": ["kind"]}, r"rating.group_by == \['kind'\], must be the name of one column"),
+        ({"tiers": [0.5, 0.5]}, "rating.tiers is a list, must give each name a number"),
+        ({"tiers": {"gold": "x"}}, "rating.tiers.gold == 'x', must be a number >= 0"),
+        ({"blend": [1]}, "rating.blend is a list, must give each name a number"),
+        ({"evidence": {"system": 1.4}}, "rating.evidence.system == 1.4, must be a number <= 1"),
+        ({"random_state": "a"}, r"rating.random_state == 'a', must be a whole number from 0 to 2\*\*32 - 1, None or"),
+        ({"random_state": -1}, "rating.random_state == -1, must be a whole number"),
         ({"judgments": "abc"}, "rating.judgments is a str, must be a list of rows"),
         ({"group_weights": "abc"}, "rating.group_weights is a str, must be a list of rows"),
         ({"evidence": {"system": "a"}}, "rating.evidence.system == 'a', must be a number >= 0"),
@@ -757,6 +826,73 @@ def test_outcomes_without_partners_must_be_as_many():
         PartnerRating(TABLE, weighting="learned").fit(FEATURES, [1.0, 2.0])
 
 
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (5, "y is a int, must be a Series by partner, or one outcome for each partner"),
+        (FEATURES[["sales"]], "y is a DataFrame, must be a Series by partner"),
+        (pd.Series("a", index=FEATURES.index), "y == 'a' for partner 'P0000', must be numbers"),
+        (["a"] * 60, "y == 'a' for partner 'P0000', must be numbers"),
+        (pd.Series(np.inf, index=FEATURES.index), "y is infinite for partner 'P0000'"),
+        (pd.Series(1.0, index=[*FEATURES.index, "P0003"]), "y: partner 'P0003' has more than one outcome"),
+    ],
+)
+def test_what_is_no_outcome_is_refused(y, message):
+    with pytest.raises(ValueError, match=message):
+        PartnerRating(TABLE, weighting="learned").fit(FEATURES, y)
+
+
+@pytest.mark.parametrize(
+    ("before", "message"),
+    [
+        ([1], "before is a list, must be a table"),
+        (pd.concat([FEATURES, FEATURES]), "before: partner 'P0000' has more than one row"),
+        (FEATURES.assign(sales="a"), r"before\['sales'\] == 'a' for partner 'P0000', must be numbers"),
+        (FEATURES[["sales"]], "names the feature 'return_rate', which is no column of before"),
+    ],
+)
+def test_what_are_no_features_of_an_earlier_date_is_refused(before, message):
+    with pytest.raises(ValueError, match=message):
+        PartnerRating(TABLE).fit(FEATURES, before=before)
+
+
+@pytest.mark.parametrize(
+    ("errors", "message"),
+    [
+        (5, "errors is a int, must be a table"),
+        ({"sales": 1}, "errors is a dict, must be a table"),
+        (FEATURES[["sales"]] * np.inf, r"errors\['sales'\] is infinite for partner 'P0000'"),
+        (FEATURES[["sales"]].astype(str), r"errors\['sales'\] == .* for partner 'P0000', must be numbers"),
+    ],
+)
+def test_what_are_no_errors_is_refused(rating, errors, message):
+    with pytest.raises(ValueError, match=message):
+        rating.rank_interval(FEATURES, errors=errors, draws=5)
+
+
+@pytest.mark.parametrize("features", [{"sales": [1]}, FEATURES["sales"], FEATURES.to_numpy()])
+def test_what_is_no_table_is_refused(rating, features):
+    for method in (
+        rating.score,
+        rating.contributions,
+        rating.rank_interval,
+        rating.sensitivity,
+        PartnerRating(TABLE).fit,
+    ):
+        with pytest.raises(ValueError, match=f"features is a {type(features).__name__}, must be a table"):
+            method(features)
+    for arguments in ((features, "P0000"), (features, "P0000", "gold")):
+        with pytest.raises(ValueError, match="must be a table"):
+            (rating.explain if len(arguments) == 2 else rating.raise_to)(*arguments)
+
+
+def test_a_feature_that_stands_there_twice_is_refused(rating):
+    twice = pd.concat([FEATURES, FEATURES[["sales"]]], axis=1)
+    for method in (rating.score, PartnerRating(TABLE).fit):
+        with pytest.raises(ValueError, match="features has 2 columns 'sales'; keep one of them"):
+            method(twice)
+
+
 def test_nobody_to_score_is_an_empty_table(rating):
     nobody = FEATURES.iloc[:0]
     assert rating.score(nobody).shape == (0, 3)
@@ -770,7 +906,9 @@ def test_nobody_to_score_is_an_empty_table(rating):
             rating.score(features)
 
 
-@pytest.mark.parametrize("options", [{"draws": 0}, {"draws": 1.5}, {"draws": "a"}, {"level": 1.0}, {"level": "a"}])
+@pytest.mark.parametrize(
+    "options", [{"draws": 0}, {"draws": True}, {"draws": 1.5}, {"draws": "a"}, {"level": 1.0}, {"level": "a"}]
+)
 def test_impossible_draws_are_refused(rating, options):
     with pytest.raises(ValueError, match="must be"):
         rating.rank_interval(FEATURES, **options)
@@ -852,6 +990,32 @@ def test_numbers_of_numpy_are_saved(tmp_path):
     assert loaded.random_state == 3
 
 
+def test_fractions_and_decimals_are_saved(tmp_path):
+    rows = [{**row, "weight": Decimal(str(row["weight"]))} for row in TABLE]
+    options = {"min_coverage": Fraction(3, 10), "bounds_quantiles": (Fraction(1, 10), Fraction(9, 10))}
+    rating = PartnerRating(rows, **options, tiers={"gold": Decimal("0.5"), "bronze": Fraction(1, 2)}).fit(FEATURES)
+    plain = PartnerRating(TABLE, min_coverage=0.3, bounds_quantiles=(0.1, 0.9), tiers={"gold": 0.5, "bronze": 0.5})
+    assert plain.fit(FEATURES).score(FEATURES).equals(rating.score(FEATURES))
+    rating.save(tmp_path / "rating.json")
+    loaded = PartnerRating.load(tmp_path / "rating.json")
+    assert loaded.min_coverage == 0.3
+    for same in (loaded, clone(loaded).fit(FEATURES)):
+        pd.testing.assert_frame_equal(same.score(FEATURES), rating.score(FEATURES), check_exact=True)
+    exact = PartnerRating(TABLE, min_coverage=Decimal("0.4")).fit(FEATURES)
+    assert exact.score(FEATURES).equals(FITTED["direct"].score(FEATURES))
+    assert exact.raise_to(FEATURES, "P0001", "gold").reason
+
+
+def test_rows_that_can_be_read_once_are_kept(tmp_path):
+    judgments = [{"better": "volume", "worse": name, "times": 2.0} for name in ("quality", "training", "planning")]
+    rating = PartnerRating(iter(TABLE), weighting="ahp", judgments=(row for row in judgments)).fit(FEATURES)
+    again = clone(rating).fit(FEATURES).score(FEATURES)
+    rating.save(tmp_path / "rating.json")
+    loaded = PartnerRating.load(tmp_path / "rating.json")
+    for found in (again, loaded.fit(FEATURES).score(FEATURES)):
+        pd.testing.assert_frame_equal(found, rating.score(FEATURES), check_exact=True)
+
+
 @pytest.mark.parametrize("dates", [["2026-05-31", "2026-06-30"], pd.to_datetime(["2026-05-31", "2026-06-30"])])
 def test_weights_with_a_row_for_each_partner_and_date_are_saved(dates, tmp_path):
     features = pd.concat([FEATURES, FEATURES], keys=list(dates), names=["as_of", "partner_id"])
@@ -875,6 +1039,22 @@ def test_another_file_is_refused(tmp_path):
         PartnerRating.load(path)
     path.write_text(json.dumps({"format": FORMAT + "0"}), encoding="utf-8")
     with pytest.raises(ValueError, match=r"rating.json: format == "):
+        PartnerRating.load(path)
+
+
+def test_a_file_that_lacks_a_part_or_holds_another_is_refused(rating, tmp_path):
+    path = tmp_path / "rating.json"
+    rating.save(path)
+    state = json.loads(path.read_text(encoding="utf-8"))
+    for part in state.keys() - {"format"}:
+        path.write_text(json.dumps({name: value for name, value in state.items() if name != part}), encoding="utf-8")
+        with pytest.raises(ValueError, match=f"rating.json lacks {part}; fit and save the rating again"):
+            PartnerRating.load(path)
+        path.write_text(json.dumps(state | {part: 5}), encoding="utf-8")
+        with pytest.raises(ValueError, match=r"rating.json holds what `save` did not write \("):
+            PartnerRating.load(path)
+    path.write_text(json.dumps(state | {"parameters": {**state["parameters"], "color": 1}}), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"color.*; fit and save the rating again"):
         PartnerRating.load(path)
 
 

@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from partnerseg.features.build import build_features
+from partnerseg.features.catalogue import list_counts
 from partnerseg.rating.aggregation import AGGREGATIONS
+from partnerseg.rating.errors import estimate_errors
 from partnerseg.rating.rating import PartnerRating
 from partnerseg.rating.scaling import NORMALIZATIONS, score_factors
 
@@ -371,3 +373,40 @@ def test_a_region_with_nothing_but_returns_never_raises_the_score(pytestconfig):
     for found in (score, points["geography"]):
         pairs = found.to_numpy().reshape(30, 2)
         assert (pairs[:, 1] <= pairs[:, 0] + 1e-9).all()
+
+
+@pytest.mark.parametrize("returned", [-40.0, -55.0])
+def test_a_region_whose_sales_all_came_back_never_raises_geography(returned, pytestconfig):
+    rng = np.random.default_rng(3)
+    rows, twins = [], []
+    for place in range(30):
+        history = make_history(rng, f"P{place:02d}", volume=np.exp(rng.normal(8, 1)))
+        abroad = [(f"P{place:02d}", f"2026-0{1 + sale % 6}-20", 40.0, f"C{sale % 3}") for sale in range(place % 7)]
+        rows += history + abroad
+        twins += [(f"{row[0]}-more", *row[1:]) for row in history + abroad]
+        twins += [
+            (f"P{place:02d}-more", "2026-02-20", 40.0, "FR"),
+            (f"P{place:02d}-more", "2026-03-20", returned, "FR"),
+        ]
+    partners = {"partner_id": sorted({row[0] for row in [*rows, *twins]})}
+    _, points = rate_events(rows + twins, partners, pytestconfig)
+    pairs = points["geography"].to_numpy().reshape(30, 2)
+    assert (pairs[:, 1] <= pairs[:, 0] + 1e-9).all()
+    assert points["geography"].nunique() > 3
+
+
+def test_with_partners_and_sales_alone_there_is_no_noise_to_draw(pytestconfig):
+    rng = np.random.default_rng(4)
+    rows = [row for place in range(40) for row in make_history(rng, f"P{place:02d}", volume=np.exp(rng.normal(8, 1)))]
+    tables = {"partners": pd.DataFrame({"partner_id": [f"P{place:02d}" for place in range(40)]})}
+    features = build_features(tables | {"sales": make_sales(rows)}, "2026-06-30")
+    text = (pytestconfig.rootpath / "params" / "programme.yaml").read_text(encoding="utf-8")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        rating = PartnerRating(yaml.safe_load(text)["rating"]["factors"], min_coverage=0.0).fit(features)
+    errors = estimate_errors(features, counts=list_counts())
+    assert errors.standard_error.shape == (40, 0)
+    plain = rating.rank_interval(features, draws=50)
+    assert plain["rank"].notna().all()
+    for nothing in (errors, errors.standard_error):
+        pd.testing.assert_frame_equal(rating.rank_interval(features, errors=nothing, draws=50), plain)

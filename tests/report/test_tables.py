@@ -28,6 +28,7 @@ def test_factors_are_told_in_words_the_heaviest_first():
             "direction": ["up", "down, up"],
             "grade": ["manager", "system"],
             "weight": [0.25, 0.75],
+            "counted": [0.7, 1.0],
             "effective": [0.4, 0.6],
             "coverage": [0.5, 0.9],
         }
@@ -39,6 +40,7 @@ def test_factors_are_told_in_words_the_heaviest_first():
         "assessed teamwork",
     ]
     assert listed["weight_share"].tolist() == [0.75, 0.25]
+    assert listed["counted_share"].tolist() == [1.0, 0.7]
     assert listed["effective_share"].tolist() == [0.6, 0.4]
 
 
@@ -71,6 +73,10 @@ PLAN = pd.DataFrame(
         "reason": "because",
         "channel": "phone",
         "language": "en",
+        "owner": "partner manager",
+        "topic": None,
+        "alternative_title": [None, "Visit", None, "Call"],
+        "refusal_cost": [f.NAN, f.NAN, f.NAN, 3.0],
         "expected_gain": [f.NAN, f.NAN, f.NAN, 12.0],
         "due_at": pd.to_datetime(["2026-07-30", "2026-07-14", None, "2026-08-30"]),
     }
@@ -80,11 +86,13 @@ PLAN = pd.DataFrame(
 def test_steps_with_a_known_gain_come_first_then_what_is_due_first():
     listed = tables.list_steps(PLAN, currency="EUR")
     assert listed["name"].tolist() == ["Gain", "Sooner", "Later"]
-    assert listed["expected gain, EUR"].tolist()[0] == 12
+    assert listed["expected gain, EUR"].tolist()[0] == 12 and listed["cost of refusing, EUR"].tolist()[0] == 3
+    assert "topic" not in listed
 
 
 def test_where_no_gain_is_known_there_is_no_column_of_gains():
-    assert list(tables.list_steps(PLAN.head(3), currency="EUR"))[-1] == "due_at"
+    listed = tables.list_steps(PLAN.head(3), currency="EUR")
+    assert not [name for name in listed if "gain" in name or "refus" in name]
 
 
 ADVICE = pd.DataFrame(

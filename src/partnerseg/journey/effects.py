@@ -12,13 +12,14 @@ from scipy.stats import norm, t
 
 from partnerseg.journey.decisions import NONE
 
-LEAST_SEEN = 10  # decisions with an action, and comparable ones without, below which nothing is told
+LEAST_SEEN = 10  # decisions with an action, partners they are of, comparable ones without, below which nothing is told
 LARGEST_ERROR = 0.2  # of an effect from its own decisions alone, above which it would only repeat the whole's
 EFFECTS = [
     "action", "stage", "n", "n_without", "effective_n", "chance_with", "chance_without", "effect_chance",
     "lower_chance", "upper_chance", "effect_value", "lower_value", "upper_value", "reason",
 ]  # fmt: skip
 SELDOM = f"seen in fewer than {LEAST_SEEN} decisions"
+FEW = f"seen with fewer than {LEAST_SEEN} partners"
 ALONE = f"fewer than {LEAST_SEEN} comparable decisions without a step"
 APART = "no overlap: those with the step and those without differ too much to be compared"
 UNEVEN = f"the chances of the step are so uneven that it counts as seen fewer than {LEAST_SEEN} times"
@@ -294,6 +295,8 @@ def _choose(rows: pd.DataFrame, used: np.ndarray, n_cells: int) -> tuple[np.ndar
     one = np.ones(len(rows))
     listed, followed, n = count(step, one), count(step & used, one), count(keep, one)
     effective = count(keep, weight) ** 2 / np.maximum(count(keep, weight**2), 1e-300)
+    partners = rows[keep].groupby(cell[keep])["partner"].nunique().reindex(range(n_cells), fill_value=0).to_numpy()
+    effective = np.minimum(effective, partners)
     state = np.zeros(n_cells, dtype=int)
     state[cell[step]] = rows["state"].to_numpy()[step]
     without = np.bincount(rows["state"].to_numpy()[used & ~step], minlength=int(state.max(initial=0)) + 1)[state]
@@ -302,6 +305,7 @@ def _choose(rows: pd.DataFrame, used: np.ndarray, n_cells: int) -> tuple[np.ndar
         (followed < LEAST_SEEN, UNFOLLOWED),
         (without < LEAST_SEEN, ALONE),
         (n < np.maximum(_OVERLAP * followed, LEAST_SEEN), APART),
+        (partners < LEAST_SEEN, FEW),
         (effective < LEAST_SEEN, UNEVEN),
     ]
     reason = np.select([true for true, _ in reasons], [text for _, text in reasons], "")

@@ -15,8 +15,8 @@ REACH = 0.9
 MIN_COMPARABLE = 20
 # Comparable partners are parted by where they started into at most so many ranges.
 STARTS = 5
-# Costs closer than this are the same.
-SAME_COST = 1e-4
+# Costs closer than this share are the same.
+SAME_COST = 1e-5
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Advice:
     @property
     def is_cheapest(self) -> bool:
         """True when it is proven that nothing cheaper gives the score."""
-        return self.cost <= self.at_least + SAME_COST
+        return self.cost <= self.at_least * (1 + SAME_COST)
 
 
 def find_reach(
@@ -158,8 +158,9 @@ def find_advice(
     """Find the cheapest feasible change of a few features that gives a score.
 
     A known feature may move as far as comparable partners get (see `find_reach`), in whole numbers where it holds only
-    those; one that stands in two factors moves in both. A change costs the points of the feature that it moves, or the
-    stated cost. What is proposed was scored by `score` itself, whatever the aggregation.
+    those, and towards a target, never past it; one that stands in two factors moves in both. A change costs the points
+    of the feature that it moves, or the stated cost. What is proposed was scored by `score` itself, whatever the
+    aggregation.
 
     Where the score is a sum of what its features add, each in proportion to what it costs or in whole numbers, the
     cheapest change is the solution of a linear programme with whole numbers, solved to proven optimality by HiGHS:
@@ -167,8 +168,8 @@ def find_advice(
     rounded up; where that makes it dearer, `is_cheapest` is False.) Otherwise, so with any other aggregation than the
     arithmetic mean, sets of up to `max_changes` features are improved by exchanging a little of one change for a little
     of another until that saves nothing: a local optimum, from several starts, that is not proven cheapest. Nor is it
-    proven then, where there are over 200,000 such sets, that none gets further: the 20 strongest features alone are
-    looked at.
+    proven then, where there are over 200,000 such sets, that none gets further: the strongest features alone are looked
+    at (20, or as many as may change), and of large sets those alone that the best smaller one grows into.
 
     Args:
         numbers: The partner's features (all that `scales` names), NaN unknown.
@@ -276,23 +277,30 @@ def _list_unknown(
 
 def _tell_coverage(
     numbers: Mapping[str, float],
-    scales: Iterable[Scale],
+    scales: Sequence[Scale],
     weights: Mapping[str, float],
     evidence: Mapping[str, float],
     min_coverage: float,
 ) -> str:
+    """Say what covers enough of the weight: what is unknown first, then what is known on weak evidence."""
     whole = sum(weights.values())
     known = {scale.factor for scale in scales if not np.isnan(numbers[scale.feature])}
-    coverage = sum(weights.get(factor, 0.0) * evidence.get(factor, 1.0) for factor in known) / whole
+    missing = {factor: weights[factor] for factor in weights if factor not in known}
+    unknown = {factor: weight for factor, weight in missing.items() if factor in {scale.factor for scale in scales}}
+    weak = {factor: weights[factor] * (1 - evidence.get(factor, 1.0)) for factor in weights if factor in known}
+    coverage = sum(weights[factor] - short for factor, short in weak.items()) / whole
     text = f"Not rated: {coverage:.0%} of the weight is known, {min_coverage:.0%} is needed."
-    wanted = []
-    for factor, weight in sorted(weights.items(), key=lambda pair: -pair[1]):
-        if coverage >= min_coverage - 1e-12:
-            break
-        if factor not in known:
-            wanted.append(factor)
-            coverage += weight / whole
-    return f"{text} Get known: {_join(wanted)}." if wanted else text
+    for what, gains in (("Get known", unknown), ("Assess anew, for the evidence is old or weak", weak)):
+        wanted = []
+        for factor, gain in sorted(gains.items(), key=lambda pair: -pair[1]):
+            if gain > 0 and coverage < min_coverage - 1e-12:
+                wanted.append(factor)
+                coverage += gain / whole
+        text += f" {what}: {_join(wanted)}." if wanted else ""
+    dead = [factor for factor, weight in missing.items() if weight > 0 and factor not in unknown]
+    if coverage < min_coverage - 1e-12 and dead:
+        text += f" That is not enough while nothing can score {_join(dead)}: fit anew once partners differ on it."
+    return text
 
 
 def _tell_out_of_reach(

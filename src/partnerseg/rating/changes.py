@@ -17,7 +17,8 @@ SCANNED = 8
 # Points more than needed that are tried where the solver's rounding leaves a change just short.
 SLACKS = (0.0, 1e-8, 1e-5)
 # Where the score is no sum: trials to find starts, starts looked at closely, and the step at which that ends; and
-# the strongest levers, which alone are looked at where there are more sets of levers than this.
+# the strongest levers, which alone are looked at where there are more sets of levers than this (more where more may
+# change; of sets over the most, those alone that the best smaller one grows into).
 MOST_TRIALS = 8_000
 STARTERS = 12
 LAST_STEP = 1 / 128
@@ -187,9 +188,12 @@ class Search:
         self._numbers, self._score, self._now = numbers, score, now
         self._needed, self._max_changes = needed, max_changes
         self.levers = levers
+        self._unit = 1.0
+        self._scale_costs()
         self._shorten_levers()
         self._additive = self._is_additive()
-        if not self._additive and comb(len(self.levers), min(max_changes, len(self.levers))) > MOST_SETS:
+        sizes = range(1, min(max_changes, len(self.levers)) + 1)
+        if not self._additive and sum(comb(len(self.levers), size) for size in sizes) > MOST_SETS:
             self._keep_strongest()
 
     def score(self, places: np.ndarray) -> np.ndarray:
@@ -201,7 +205,7 @@ class Search:
         return self._score(values)
 
     def cost(self, places: np.ndarray) -> np.ndarray:
-        """Costs of trials."""
+        """Costs of trials, where costs are stated as shares of 100 of the dearest lever's."""
         total = np.zeros(len(places))
         for column, lever in enumerate(self.levers):
             moved = places[:, column] > 0
@@ -219,11 +223,19 @@ class Search:
         for lever, place in zip(self.levers, places, strict=True):
             if place > 0:
                 then = lever.take(np.array([place]))
-                points, cost = float(lever.count_points(then)[0]), float(lever.count_cost(then)[0])
+                points, cost = float(lever.count_points(then)[0]), self._unit * float(lever.count_cost(then)[0])
                 factors = ", ".join(scale.factor for scale in lever.scales)
                 now = float(lever.values[0])
                 changes.append(Change(factors, lever.feature, now, float(then[0]), float(lever.limit), points, cost))
         return sorted(changes, key=lambda change: -change.points)
+
+    def _scale_costs(self) -> None:
+        """Make the dearest lever cost 100, so that no tolerance depends on the currency."""
+        stated = [lever for lever in self.levers if lever.unit_cost is not None]
+        dearest = max((float(lever.count_cost(lever.values[-1:])[0]) for lever in stated), default=0.0)
+        if dearest > 0:
+            self._unit = dearest / 100
+            self.levers = [lever._replace(unit_cost=(lever.unit_cost or 0.0) / self._unit) for lever in stated]
 
     def _shorten_levers(self) -> None:
         """End each lever where the score is highest along it alone; leave out those that raise nothing."""
@@ -255,10 +267,11 @@ class Search:
     def _keep_strongest(self) -> None:
         gains = self._full_gain
         costs = np.array([float(lever.count_cost(lever.values[-1:])[0]) for lever in self.levers])
+        most = max(MOST_LEVERS, self._max_changes)
         # Half of them for what they add, half for what they add for their cost.
-        first = np.argsort(-gains, kind="stable")[: MOST_LEVERS // 2].tolist()
+        first = np.argsort(-gains, kind="stable")[: most // 2].tolist()
         rest = [place for place in np.argsort(-gains / np.maximum(costs, 1e-12), kind="stable") if place not in first]
-        chosen = sorted(first + rest[: MOST_LEVERS - len(first)])
+        chosen = sorted(first + rest[: most - len(first)])
         self._alone = [self._alone[place] for place in chosen]
         self._keep_levers([self.levers[place] for place in chosen])
 
@@ -266,7 +279,8 @@ class Search:
         """True when the score is a sum over levers, each in proportion to its cost."""
         for lever, (values, gains) in zip(self.levers, self._alone, strict=True):
             cost = lever.count_cost(values)
-            if not lever.listed and np.abs(gains - cost * gains[-1] / max(cost[-1], 1e-12)).max() > 1e-7:
+            share = cost / cost[-1] if cost[-1] > 0 else cost
+            if not lever.listed and np.abs(gains - share * gains[-1]).max() > 1e-7:
                 return False
         first = np.zeros((1, len(self.levers)))
         first[0, np.unique(self._feature, return_index=True)[1]] = 1.0
@@ -290,7 +304,7 @@ class Search:
             best = self._fill(first[None])[0]
             return best, float(self.score(best[None])[0])
         best, furthest = np.zeros(count), self._now
-        for size in range(1, min(self._max_changes, count) + 1):
+        for size in self._list_sizes(count):
             sets = self._list_sets(self._feature, size)
             if not len(sets):
                 break
@@ -299,7 +313,25 @@ class Search:
             if scores[top] > furthest + 1e-9:
                 best = self._fill(sets[[top]])[0]
                 furthest = float(self.score(best[None])[0])
+        while (best > 0).sum() < self._max_changes:
+            free = np.flatnonzero(~np.isin(self._feature, self._feature[best > 0]))
+            trials = np.tile(best, (len(free), 1))
+            trials[np.arange(len(free)), free] = 1.0
+            scores = self.score(trials)
+            if scores.max(initial=0.0) <= furthest + 1e-9:
+                break
+            best, furthest = trials[scores.argmax()], float(scores.max())
         return best, furthest
+
+    def _list_sizes(self, count: int) -> range:
+        """Sizes of the sets of `count` levers or items that can all be looked at."""
+        sets, size = 0, 0
+        while size < min(self._max_changes, count) and (count + 1) ** (size + 1) < 2**63:
+            sets += comb(count, size + 1)
+            if sets > MOST_SETS and size:
+                break
+            size += 1
+        return range(1, size + 1)
 
     def _fill(self, sets: np.ndarray, items: Sequence[tuple[int, float]] = ()) -> np.ndarray:
         """Trials from sets of levers moved to their limits, or from sets of items."""
@@ -316,7 +348,7 @@ class Search:
         if not self._additive:
             return self._exchange(), np.nan
         chosen, at_least = self._solve_sum()
-        return self._exchange() if chosen is None else chosen, at_least
+        return self._exchange() if chosen is None else chosen, self._unit * at_least
 
     def _solve_sum(self) -> tuple[np.ndarray | None, float]:
         """The cheapest trial where the score is a sum, and what none can cost less than.
@@ -450,7 +482,7 @@ class Search:
         base = len(items) + 1
         keys, scores, paid = np.zeros(1, dtype=np.int64), np.array([self._now]), np.zeros(1)
         found: list[tuple[float, tuple[int, ...], int]] = []
-        for size in range(1, min(self._max_changes, len(self.levers)) + 1):
+        for size in self._list_sizes(len(items)):
             sets = self._list_sets(features, size)
             if not len(sets):
                 break
@@ -472,8 +504,23 @@ class Search:
         for _, row, member in sorted(found):
             if len(chosen) < 2 * STARTERS:
                 chosen.setdefault(row, row[member])
-        places = np.concatenate([self._fill(np.array([row]), items) for row in chosen])
-        return self._close(places, np.array([items[item][0] for item in chosen.values()]))
+        # What gets furthest is enough in any case, and may be larger than all sets looked at.
+        large = self._thin(self.go_furthest()[0])
+        closing = np.flatnonzero(large > 0)
+        places = [self._fill(np.array([row]), items) for row in chosen] + [np.tile(large, (len(closing), 1))]
+        return self._close(np.concatenate(places), np.array([*(items[item][0] for item in chosen.values()), *closing]))
+
+    def _thin(self, places: np.ndarray) -> np.ndarray:
+        """Give up levers, first what costs most for what it adds, as long as the rest is enough."""
+        while True:
+            used = np.flatnonzero(places > 0)
+            trials = np.tile(places, (len(used), 1))
+            trials[np.arange(len(used)), used] = 0.0
+            scores = self.score(trials)
+            if not (scores >= self._needed).any():
+                return places
+            worth = (self.cost(places[None]) - self.cost(trials)) / np.maximum(self.score(places[None]) - scores, 1e-12)
+            places = trials[np.where(scores >= self._needed, worth, -np.inf).argmax()]
 
     def _list_items(self) -> list[tuple[int, float]]:
         """Levers with the places to start from: their limits, and of whole numbers as many as there is time for."""
@@ -616,4 +663,10 @@ def _solve_knapsack(
     )
     if found.x is None:
         return None, np.nan
-    return np.where(found.x[:count] > 0.5, found.x[count:], 0.0), float(found.mip_dual_bound)
+    paid = float(costs @ found.x[count:])
+    if 0 < paid < 1:
+        # So little beside what else is to be had that the solver's tolerance may hide something cheaper.
+        chosen, bound = _solve_knapsack(gains, costs * (100 / paid), sloped, features, gap, most)
+        if chosen is not None:
+            return chosen, bound * (paid / 100)
+    return np.where(found.x[:count] > 0.5, found.x[count:], 0.0), max(float(found.mip_dual_bound), 0.0)

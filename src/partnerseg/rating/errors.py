@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from partnerseg.features.assessments import PREFIX
+from partnerseg.rating.factors import read_column
 
 # Fewer rates, or pairs of assessments of the same partner and factor, tell nothing.
 MIN_KNOWN = 30
@@ -79,7 +80,7 @@ def estimate_errors(
         `Errors`, with a column for each feature about which something could be estimated.
 
     Raises:
-        ValueError: `as_of` is missing, or a column of `assessments` is.
+        ValueError: `as_of` is missing, or a column of `assessments` is; or a score is text or infinite.
 
     References:
         Kleinman (1973), Proportions with extraneous variance: single and independent samples, JASA 68(341).
@@ -202,9 +203,10 @@ def _read_assessments(assessments: pd.DataFrame, as_of: Any) -> pd.DataFrame:
     known = day < 0
     if "arrived_at" in assessments.columns:
         known &= ~(_naive(assessments["arrived_at"]) >= end)
-    known &= assessments["score"].notna() & assessments["partner_id"].notna()
-    rows = assessments.assign(day=day).loc[known, ["partner_id", "day", "factor", "score", "assessor"]]
-    return rows.assign(score=rows["score"].astype(float))
+    score = read_column("assessments['score']", assessments["score"].set_axis(assessments["partner_id"]))
+    known &= ~np.isnan(score) & assessments[["partner_id", "factor"]].notna().all(axis=1)
+    rows = assessments.assign(day=day, score=score, factor=assessments["factor"].astype(str))
+    return rows.loc[known, ["partner_id", "day", "factor", "score", "assessor"]]
 
 
 def _take_factor(known: pd.DataFrame, factor: str) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+from decimal import Decimal
 from difflib import get_close_matches
 from numbers import Real
 from typing import Any
@@ -60,7 +61,7 @@ def read_factors(rows: Iterable[Any], *, evidence: Mapping[str, float] = ASSESSO
     Raises:
         ValueError: A row has an unknown key or grade, text where a list is wanted, lists of unequal length, bounds
             against its direction, a weight or window that is no number or negative, or a factor that stood there
-            before; all weights are zero; or evidence is no number or negative, or of all factors zero.
+            before; all weights are zero; or evidence is no number, negative or above 1, or of all factors zero.
 
     Examples:
         >>> read_factors([{"factor": "quality", "features": ["return_rate"], "direction": ["down"]}])[0].direction
@@ -87,14 +88,18 @@ def read_evidence(evidence: Any) -> dict[str, float]:
     """Check how much each grade of evidence counts.
 
     Raises:
-        ValueError: It is no mapping, or holds something that is no number of at least 0.
+        ValueError: It is no mapping, or holds something that is no number between 0 and 1.
 
     Examples:
         >>> read_evidence({"system": 1})
         {'system': 1.0}
     """
     given = read_by_name("rating.evidence", evidence)
-    return {str(grade): read_number(f"rating.evidence.{grade}", count, 0) for grade, count in given.items()}
+    counts = {str(grade): read_number(f"rating.evidence.{grade}", count, 0) for grade, count in given.items()}
+    for grade, count in counts.items():
+        if count > 1:
+            raise ValueError(f"rating.evidence.{grade} == {count:g}, must be a number <= 1, where 1 counts in full")
+    return counts
 
 
 def read_rows(key: str, rows: Any, form: str) -> list[dict[str, Any]]:
@@ -172,7 +177,7 @@ def _read_bounds(key: str, pair: Any) -> tuple[float, ...]:
     if isinstance(pair, str | Mapping) or not isinstance(pair, Iterable):
         raise ValueError(f"{key} == {pair!r}, must be [] or [worst, best]: bounds hold one such list for each feature")
     bounds = list(pair)
-    if not all(isinstance(bound, Real) for bound in bounds):
+    if not all(isinstance(bound, Real | Decimal) and not isinstance(bound, bool) for bound in bounds):
         raise ValueError(f"{key} == {bounds}, must hold numbers")
     return tuple(float(bound) for bound in bounds)
 
@@ -196,46 +201,81 @@ def _check_bounds(key: str, feature: str, direction: str, bounds: tuple[float, .
         raise ValueError(f"{place}, must be [worst, best] with {rule}")
 
 
-def read_numbers(features: pd.DataFrame, columns: Iterable[str]) -> dict[str, np.ndarray]:
+def read_numbers(features: pd.DataFrame, columns: Iterable[str], *, name: str = "features") -> dict[str, np.ndarray]:
     """Take feature columns as float arrays with NaN where unknown.
 
     Args:
         features: One row a partner.
         columns: Columns to take.
+        name: What the table is called, for messages.
 
     Returns:
         A contiguous float64 array for each column.
 
     Raises:
-        ValueError: `features` is no table, a column is absent, holds text or an infinite number, or a row label stands
-            there twice.
+        ValueError: As `check_table` and `read_column`; or a column is absent or stands there twice.
 
     Examples:
         >>> read_numbers(pd.DataFrame({"sales": [1, None]}), ["sales"])["sales"].tolist()
         [1.0, nan]
     """
-    if not isinstance(features, pd.DataFrame):
-        raise ValueError(f"features is a {type(features).__name__}, must be a table (DataFrame) with one row a partner")
-    if not features.shape[1]:
-        raise ValueError("features has no column; must be a table with the features that rating.factors names")
-    if not features.index.is_unique:
-        label = features.index[features.index.duplicated()][0]
-        raise ValueError(f"features: partner {label!r} has more than one row; must be one row a partner and date")
+    check_table(features, name)
     numbers = {}
     for column in columns:
         if column not in features.columns:
-            near = get_close_matches(column, [str(name) for name in features.columns], n=1)
+            near = get_close_matches(column, [str(label) for label in features.columns], n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise ValueError(
-                f"rating.factors names the feature {column!r}, which is no column of features{hint}. "
+                f"rating.factors names the feature {column!r}, which is no column of {name}{hint}. "
                 "Correct it in params/programme.yaml"
             )
-        try:
-            values = features[column].to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"features[{column!r}] is {features[column].dtype}, must be numbers") from error
-        if np.isinf(values).any():
-            label = features.index[np.isinf(values)][0]
-            raise ValueError(f"features[{column!r}] is infinite for partner {label!r}, must be finite or missing")
-        numbers[column] = np.ascontiguousarray(values)
+        values = features[column]
+        if isinstance(values, pd.DataFrame):
+            raise ValueError(f"{name} has {values.shape[1]} columns {column!r}; keep one of them")
+        numbers[column] = read_column(f"{name}[{column!r}]", values)
     return numbers
+
+
+def check_table(features: Any, name: str = "features") -> None:
+    """Raise ValueError unless it is a DataFrame with columns, and no row label twice.
+
+    Examples:
+        >>> check_table(pd.DataFrame({"sales": [1.0]}))
+    """
+    if not isinstance(features, pd.DataFrame):
+        raise ValueError(f"{name} is a {type(features).__name__}, must be a table (DataFrame) with one row a partner")
+    if not features.shape[1]:
+        raise ValueError(f"{name} has no column; must be a table with the features that rating.factors names")
+    if not features.index.is_unique:
+        label = features.index[features.index.duplicated()][0]
+        raise ValueError(f"{name}: partner {label!r} has more than one row; must be one row a partner and date")
+
+
+def read_column(where: str, values: pd.Series) -> np.ndarray:
+    """Take a column as a float array with NaN where unknown; true counts 1 and false 0.
+
+    Args:
+        where: Where it stands, for messages.
+        values: Real numbers of any kind.
+
+    Raises:
+        ValueError: It holds text, also text of digits, categories, times or complex numbers, or an infinite number.
+
+    Examples:
+        >>> read_column("features['sales']", pd.Series([1, None])).tolist()
+        [1.0, nan]
+    """
+    kind = "category" if isinstance(values.dtype, pd.CategoricalDtype) else values.dtype.kind
+    if kind not in "biufO":
+        raise ValueError(f"{where} is {values.dtype}, must be numbers; convert it, as with pd.to_numeric")
+    if kind == "O":
+        for label, value in values.dropna().items():
+            if not isinstance(value, Real | Decimal | np.bool_):
+                raise ValueError(
+                    f"{where} == {value!r} for partner {label!r}, must be numbers; convert it, as with pd.to_numeric"
+                )
+    numbers = values.to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
+    if np.isinf(numbers).any():
+        label = values.index[np.isinf(numbers)][0]
+        raise ValueError(f"{where} is infinite for partner {label!r}, must be finite or missing")
+    return np.ascontiguousarray(numbers)

@@ -147,7 +147,7 @@ def draw_rank_interval(
 
 def check_draws(draws: int, level: float) -> None:
     """Raise ValueError unless there is a whole number of draws, at least 1, and a level between 0 and 1."""
-    if not (isinstance(draws, Integral) and draws >= 1):
+    if isinstance(draws, bool) or not (isinstance(draws, Integral) and draws >= 1):
         raise ValueError(f"rating.interval_draws == {draws!r}, must be a whole number >= 1")
     if not (isinstance(level, Real) and 0 < level < 1):
         raise ValueError(f"rating.interval_level == {level!r}, must be between 0 and 1")

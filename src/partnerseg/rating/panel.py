@@ -1,6 +1,6 @@
 """How partners changed from period to period and what came next: the panel that weights are learned from."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ COUNTS = {
 }
 OUTCOME = "frequency_365d"  # in a panel of periods: the orders of the period
 LONGEST = 365  # days of a period: the windows of the features
-MIN_DATES = 4
+MIN_DATES = 12  # with fewer, what only follows from the outcome seems to precede it
 MIN_PAIRS = 100  # repeated measures that tell a covariance, at least
 MEMORIES = np.arange(0.05, 0.985, 0.01)
 QUANTILES = (0.01, 0.99)  # bounds of a feature without stated ones: only what is far out is pulled in
@@ -45,10 +45,10 @@ class Changes:
             times the same root. Least squares of `y` on `X` gives the change of the outcome (0.1 is a tenth) for one
             standard deviation of each factor.
         memory: Correlation of a factor with itself a period later.
-        measures: One row a feature: factor, feature, `signal` (variance that fades with the factor), `level`
-            (variance of what lasts with a partner; negative where each partner's mean was divided out), `noise`
-            (variance of one case), in points of 100, for counts in squared shares of the partner's mean; `used`
-            tells whether it has a signal. All missing where too few repeat.
+        measures: One row a feature that was not left out: factor, feature, `signal` (variance that fades with the
+            factor), `level` (variance of what lasts with a partner; negative where each partner's mean was divided
+            out), `noise` (variance of one case), in points of 100, for counts in squared shares of the partner's mean;
+            `used` tells whether it has a signal. All missing where too few repeat.
     """
 
     X: pd.DataFrame
@@ -160,16 +160,26 @@ def expect_changes(
     *,
     outcome: str = OUTCOME,
     counts: Mapping[str, str] | None = None,
+    leave_out: Collection[str] | None = None,
 ) -> Changes:
     """Tell, for each partner and date, what was to be expected of each factor and what came next.
 
     What a feature tells of a partner is taken for the partner's lasting level, plus a factor that fades by the same
     share every period, plus noise that shrinks with the cases behind the value. How a feature repeats (covariance =
     level + signal * memory ** lag) tells these apart; the memory is that of all features together. What is expected of
-    a factor on the day, and of its own past, follows from all its measures up to that day and none later (a Kalman
-    filter). Outcomes of the next period are told against the mean of the partner's own earlier ones (backward
-    orthogonal deviations), weighing by their precision, so that what a partner always had counts for nothing, nor does
-    what all have at a date: variance = a * mean + b * mean ** 2, as for counts that vary more than chance lets them.
+    a factor on the day, and of its own past, follows from the values of its measures up to that day (a Kalman filter).
+    What the filter takes as known is found from all dates, later ones too: bounds of points, memory, signal, level and
+    noise, the same for all partners, and for a count each partner's mean, which its values are shares of. So on short
+    panels a later value reaches earlier rows a little. Outcomes of the next period are told against the mean of the
+    partner's own earlier ones (backward orthogonal deviations), weighing by their precision, so that what a partner
+    always had counts for nothing, nor does what all have at a date: variance = a * mean + b * mean ** 2, as for counts
+    that vary more than chance lets them.
+
+    What is a consequence of the outcome cannot be learned from it: features counted from the table that the outcome is
+    counted from are left out, and a factor made of nothing else keeps its stated share (`learn_weights`). Consequences
+    counted elsewhere (predetermined regressors: complaints that follow orders) are not told from causes by design;
+    taking away means over time lets them seem to be causes, by about one part in the number of dates, which is why
+    there must be twelve.
 
     Args:
         panel: Features of periods of equal length, of their own events alone: index (as_of, partner_id), from
@@ -180,28 +190,31 @@ def expect_changes(
         counts: For each mean or rate the column that counts its cases, itself for a count; None: `COUNTS` and
             `features.catalogue.list_counts()`. Whole numbers from 0 up that state no bounds are taken for counts too;
             what has no column of cases, for one case where it is known.
+        leave_out: Features to learn nothing from; None: those that read a table that the outcome reads, by
+            `features.catalogue.describe_features()` (of frequency_365d: `sales`). A factor keeps its other features.
 
     Returns:
         `Changes`: `weights.learned(changes.X, changes.y)` takes it from there.
 
     Raises:
-        ValueError: The index is not (as_of, partner_id) or repeats; there are under four dates, or at unequal
-            distances; a feature or the outcome is absent; or an outcome is negative or infinite.
+        ValueError: The index is not (as_of, partner_id) or repeats; there are under 12 dates with an outcome above 0,
+            or dates at unequal distances; a feature or the outcome is absent; or an outcome is negative or infinite.
 
     References:
         Harvey, A. C. (1989), Forecasting, Structural Time Series Models and the Kalman Filter, Cambridge University
         Press, chapter 3.
+        Nickell, S. (1981), Biases in dynamic models with fixed effects, Econometrica 49(6), 1417-1426.
         Arellano, M., Bover, O. (1995), Another look at the instrumental variable estimation of error-components
         models, Journal of Econometrics 68(1), 29-51 (orthogonal deviations).
         McCullagh, P., Nelder, J. A. (1989), Generalized Linear Models, Chapman & Hall, chapter 9 (quasi-likelihood).
 
     Examples:
         >>> rng = np.random.default_rng(0)
-        >>> skill = rng.normal(size=(500, 1)) * np.ones(8)
-        >>> for period in range(1, 8):
+        >>> skill = rng.normal(size=(500, 1)) * np.ones(12)
+        >>> for period in range(1, 12):
         ...     skill[:, period] = 0.8 * skill[:, period - 1] + 0.6 * rng.normal(size=500)
         >>> orders = rng.poisson(20 * np.exp(0.3 * np.roll(skill, 1, axis=1)))
-        >>> days = pd.period_range("2024Q1", periods=8, freq="Q").end_time.strftime("%Y-%m-%d")
+        >>> days = pd.period_range("2024Q1", periods=12, freq="Q").end_time.strftime("%Y-%m-%d")
         >>> index = pd.MultiIndex.from_product([days, range(500)], names=["as_of", "partner_id"])
         >>> panel = pd.DataFrame({"test": 50 + 10 * skill.T.ravel(), "frequency_365d": orders.T.ravel()}, index=index)
         >>> changes = expect_changes(panel, [{"factor": "skill", "features": ["test"], "bounds": [[0, 100]]}])
@@ -215,7 +228,10 @@ def expect_changes(
     _check_panel(panel, outcome)
     counts = {**list_counts(), **COUNTS} if counts is None else counts
     counts = {feature: column for feature, column in counts.items() if column in panel.columns}
-    measured = [measure for factor in rows for measure in _measure_factor(panel, factor, counts)]
+    left = set(_list_own(outcome) if leave_out is None else leave_out)
+    measured = [
+        measure for factor in rows for measure in _measure_factor(panel, factor, counts) if measure.feature not in left
+    ]
     memory, found = _separate_noise(measured)
     following, precision = _follow_outcome(panel[outcome].astype(float))
     change, weight = _leave_past(following.to_numpy(), precision)
@@ -274,23 +290,36 @@ def learn_weights(
     return replace(found, weights=direct(weights).weights)
 
 
+def _list_own(outcome: str) -> list[str]:
+    """Features that read a table which the outcome reads too; none for an outcome that is no feature."""
+    from partnerseg.features.catalogue import describe_features
+
+    tables = describe_features()["tables"].str.split(", ").map(set)
+    own = tables.get(outcome, set())
+    return [str(name) for name, read in tables.items() if read & own]
+
+
 def _check_panel(panel: pd.DataFrame, outcome: str) -> None:
     if list(panel.index.names) != ["as_of", "partner_id"] or not panel.index.is_unique:
         raise ValueError("panel: must have one row a date and partner, index (as_of, partner_id); see build_periods")
+    if outcome not in panel.columns:
+        raise ValueError(f"outcome == {outcome!r}: panel has no such column; name the orders or money of a period")
+    wrong = panel[outcome][(panel[outcome] < 0) | np.isinf(panel[outcome])]
+    if len(wrong):
+        raise ValueError(f"panel.{outcome} == {wrong.iloc[0]} for {wrong.index[0]}, must be finite and >= 0")
+    told = panel.index[panel[outcome] > 0].unique("as_of")
+    if len(told) < MIN_DATES:
+        raise ValueError(
+            f"panel has {len(told)} dates with {outcome} above 0, must be >= {MIN_DATES}; build {MIN_DATES} periods or "
+            "more of a time whose sales are known, or use stated weights"
+        )
     days = pd.DatetimeIndex(panel.index.unique("as_of")).sort_values()
-    if len(days) < MIN_DATES:
-        raise ValueError(f"panel has {len(days)} dates, must be >= {MIN_DATES}; build more periods")
     apart = days.to_series().diff().dropna()
     if apart.max() > 1.5 * apart.min():
         raise ValueError(
             f"panel: dates are {apart.min().days} to {apart.max().days} days apart, must be the same; "
             "build periods of one length"
         )
-    if outcome not in panel.columns:
-        raise ValueError(f"outcome == {outcome!r}: panel has no such column; name the orders or money of a period")
-    wrong = panel[outcome][(panel[outcome] < 0) | np.isinf(panel[outcome])]
-    if len(wrong):
-        raise ValueError(f"panel.{outcome} == {wrong.iloc[0]} for {wrong.index[0]}, must be finite and >= 0")
 
 
 @dataclass(frozen=True)

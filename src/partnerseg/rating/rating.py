@@ -2,8 +2,9 @@
 
 import json
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import asdict
+from decimal import Decimal
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Self
@@ -11,15 +12,16 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from partnerseg.programme.tables import ASSESSORS
 from partnerseg.rating.advice import Advice, find_advice, find_reach
 from partnerseg.rating.aggregation import AGGREGATIONS
 from partnerseg.rating.errors import Errors
-from partnerseg.rating.factors import read_evidence, read_factors, read_numbers, read_rows
+from partnerseg.rating.factors import check_table, read_column, read_evidence, read_factors, read_numbers, read_rows
 from partnerseg.rating.intervals import check_draws, draw_rank_interval
-from partnerseg.rating.judgments import check_judged, check_name, read_number
+from partnerseg.rating.judgments import check_judged, check_name, read_by_name, read_number
 from partnerseg.rating.panel import Changes
 from partnerseg.rating.scaling import (
     Scale,
@@ -40,6 +42,7 @@ ALTERNATIVES = ("min_max", "z", "rank")
 _JUDGED = ("direct", "equal", "ahp", "best_worst")
 FORMAT = "partnerseg rating 3"
 _FRAMES = ("factors_", "group_weights_", "distribution_", "reach_")
+_PARTS = ("parameters", "scales_", "alternatives_", "tier_thresholds_", "weights_", *_FRAMES)
 
 
 class PartnerRating(BaseEstimator):
@@ -64,7 +67,7 @@ class PartnerRating(BaseEstimator):
         outliers: `none`, or `winsorize` to take bounds from winsorized values (see `scaling.winsorize`).
         min_coverage: Least share of weight that must be known, 0-1.
         bounds_quantiles: Quantiles that bound a feature without stated bounds.
-        evidence: How much each grade of evidence counts; None means `programme.tables.ASSESSORS`.
+        evidence: How much each grade of evidence counts, 0-1; None means `programme.tables.ASSESSORS`.
         group_by: Column of `features` with the groups of `group_weights`; it also tells who is comparable with whom.
         group_weights: Rows `{group, factor, weight}`: stated weights of a group where they differ from the
             factor's. A weighting that does not ask for stated weights is tilted by their ratio.
@@ -115,8 +118,8 @@ class PartnerRating(BaseEstimator):
         tiers: Mapping[str, float] | None = None,
         random_state: Any = 0,
     ) -> None:
-        """Store the parameters as given; they are checked by `fit`."""
-        self.factors = factors
+        """Store the parameters as given, what can be read only once as a list; they are checked by `fit`."""
+        self.factors = _keep(factors)
         self.weighting = weighting
         self.aggregation = aggregation
         self.outliers = outliers
@@ -124,8 +127,8 @@ class PartnerRating(BaseEstimator):
         self.bounds_quantiles = bounds_quantiles
         self.evidence = evidence
         self.group_by = group_by
-        self.group_weights = group_weights
-        self.judgments = judgments
+        self.group_weights = _keep(group_weights)
+        self.judgments = _keep(judgments)
         self.blend = blend
         self.tiers = tiers
         self.random_state = random_state
@@ -144,7 +147,8 @@ class PartnerRating(BaseEstimator):
                 `advice.find_reach`).
 
         Raises:
-            ValueError: A parameter is impossible, or a feature is absent, not a number, or infinite.
+            ValueError: A parameter is impossible; a feature or an outcome is absent, not a number, or infinite; or a
+                partner has two rows or outcomes.
 
         Warns:
             UserWarning: A feature without stated bounds is constant and so left out, nobody is known on a feature or on
@@ -162,6 +166,8 @@ class PartnerRating(BaseEstimator):
                 features, factors, bounds_quantiles=quantiles, outliers=self.outliers, normalization=normalization
             )
 
+        if before is not None:
+            read_numbers(before, dict.fromkeys(name for factor in factors for name in factor.features), name="before")
         self.scales_ = fit_with(None)
         self._name_features()
         shares = weigh_evidence(features, self.scales_, {factor.factor: evidence[factor.grade] for factor in factors})
@@ -263,7 +269,7 @@ class PartnerRating(BaseEstimator):
             tells of evidence; missing where the factor is unknown.
 
         Raises:
-            ValueError: As `score`, or evidence is negative.
+            ValueError: As `score`, or evidence is not between 0 and 1.
         """
         points, evidence = self._score_factors(features)
         shares = np.ones(points.shape) if evidence is None else evidence
@@ -420,17 +426,25 @@ class PartnerRating(BaseEstimator):
             features: One row a partner.
             partner_id: The partner.
             tier: The tier aimed at.
-            hysteresis: Points above the threshold that a promotion takes, as for `assign_tiers`.
+            hysteresis: Points above the threshold that a promotion takes, as for `assign_tiers`, at least 0; nobody
+                is promoted to the last tier, so that it takes none.
             costs: Cost a unit of a feature's change, by feature; None: every point of a feature costs the same.
             max_changes: Most features to change.
 
         Raises:
             KeyError: The partner is not in `features`.
-            ValueError: The tier does not exist, or as `score`.
+            ValueError: The tier does not exist, `hysteresis` or a cost is no number of at least 0, `max_changes` is no
+                whole number of at least 1, or as `score`.
         """
         check_is_fitted(self, "factors_")
-        if tier not in self.tier_thresholds_.index:
-            raise ValueError(f"tier == {tier!r}; possible values are: {', '.join(self.tier_thresholds_.index)}")
+        names = self.tier_thresholds_.index.tolist()
+        if tier not in names:
+            raise ValueError(f"tier == {tier!r}; possible values are: {', '.join(map(str, names))}")
+        above = read_number("hysteresis", hysteresis, 0)
+        if isinstance(max_changes, bool) or not (isinstance(max_changes, Integral) and max_changes >= 1):
+            raise ValueError(f"max_changes == {max_changes!r}, must be a whole number >= 1")
+        if costs is not None:
+            costs = {key: read_number(f"costs[{key!r}]", cost, 0) for key, cost in read_by_name("costs", costs).items()}
         row = self._take_partner(features, partner_id)
         numbers = read_numbers(row, self.feature_names_in_)
         weights, shares = np.atleast_2d(self._take_weights(row))[0], self._weigh_features(row)
@@ -446,10 +460,10 @@ class PartnerRating(BaseEstimator):
             score,
             partner_id=partner_id,
             tier=tier,
-            needed=float(self.tier_thresholds_[tier]) + hysteresis,
+            needed=float(self.tier_thresholds_[tier]) + (0.0 if tier == names[-1] else above),
             weights=dict(zip(self.factors_.index.tolist(), weights.tolist(), strict=True)),
             evidence=None if evidence is None else dict(zip(self.factors_.index, evidence[0].tolist(), strict=True)),
-            min_coverage=self.min_coverage,
+            min_coverage=float(self.min_coverage),
             reach=self.reach_,
             group="" if kind is None or pd.isna(kind) else str(kind),
             costs=costs,
@@ -509,6 +523,19 @@ class PartnerRating(BaseEstimator):
             raise ValueError(
                 f"{Path(path).name}: format == {found!r}, must be {FORMAT!r}; fit and save the rating again"
             )
+        absent = [part for part in _PARTS if part not in state]
+        if absent:
+            raise ValueError(f"{Path(path).name} lacks {', '.join(absent)}; fit and save the rating again")
+        try:
+            return cls._restore(state)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{Path(path).name} holds what `save` did not write ({type(error).__name__}: {error}); "
+                "fit and save the rating again"
+            ) from error
+
+    @classmethod
+    def _restore(cls, state: dict[str, Any]) -> Self:
         parameters = state["parameters"]
         for name in ("bounds_quantiles", "factors", "group_weights", "judgments"):
             parameters[name] = tuple(parameters[name])
@@ -533,10 +560,16 @@ class PartnerRating(BaseEstimator):
                 raise ValueError(
                     f"rating.{name} == {getattr(self, name)!r}; possible values are: {', '.join(registry)}"
                 )
-        if not (isinstance(self.min_coverage, Real) and 0 <= self.min_coverage <= 1):
-            raise ValueError(f"rating.min_coverage == {self.min_coverage!r}, must be between 0 and 1")
+        share = self.min_coverage
+        if isinstance(share, bool) or not (isinstance(share, Real | Decimal) and 0 <= float(share) <= 1):
+            raise ValueError(f"rating.min_coverage == {share!r}, must be between 0 and 1")
+        if not isinstance(self.group_by, Hashable):
+            raise ValueError(f"rating.group_by == {self.group_by!r}, must be the name of one column")
+        for tier, part in ({} if self.tiers is None else read_by_name("rating.tiers", self.tiers)).items():
+            read_number(f"rating.tiers.{tier}", part, 0)
+        _check_seed(self.random_state)
         quantiles = self.bounds_quantiles
-        pair = [] if quantiles is None or isinstance(quantiles, str) else list(quantiles)
+        pair = list(quantiles) if isinstance(quantiles, Iterable) and not isinstance(quantiles, str) else []
         if not (len(pair) == 2 and all(isinstance(one, Real) for one in pair) and 0 <= pair[0] < pair[1] <= 1):
             raise ValueError(
                 f"rating.bounds_quantiles == {quantiles!r}, must be [lower, upper], 0 <= lower < upper <= 1"
@@ -559,7 +592,7 @@ class PartnerRating(BaseEstimator):
             judgments=judgments or None,
             factors=table.index.tolist(),
             outcome=y if y is None or isinstance(y, Changes) else _align(y, points.index),
-            blend=None if self.blend is None else dict(self.blend.items()) or None,
+            blend=None if self.blend is None else read_by_name("rating.blend", self.blend) or None,
         )
         found = direct(self.weights_.weights * table.loc[weighed, "evidence"]).weights
         weights = prior.copy()
@@ -634,7 +667,7 @@ class PartnerRating(BaseEstimator):
         known, _ = _sum_weights(points, counted)
         coverage = known / whole
         score = AGGREGATIONS[self.aggregation](points, counted)
-        return np.where((known > 0) & (coverage >= self.min_coverage - 1e-12), score, np.nan), coverage
+        return np.where((known > 0) & (coverage >= float(self.min_coverage) - 1e-12), score, np.nan), coverage
 
     def _share_weights(self, points: pd.DataFrame, weights: np.ndarray, evidence: np.ndarray | None) -> pd.DataFrame:
         """Weight of each known factor in a partner's score; missing where the factor is unknown."""
@@ -651,6 +684,9 @@ class PartnerRating(BaseEstimator):
         self, features: pd.DataFrame, errors: Errors | pd.DataFrame | None
     ) -> tuple[pd.DataFrame, pd.DataFrame | None]:
         """Features as expected behind the observed ones, and their standard errors."""
+        told = errors.standard_error if isinstance(errors, Errors) else errors
+        if told is None or (isinstance(told, pd.DataFrame) and not told.shape[1]):
+            return features, None
         if not isinstance(errors, Errors):
             return features, errors
         names = [name for name in self.feature_names_in_ if name in errors.expected.columns]
@@ -665,18 +701,42 @@ class PartnerRating(BaseEstimator):
 
     def _take_partner(self, features: pd.DataFrame, partner_id: str) -> pd.DataFrame:
         _check_one_date(features)
+        if not isinstance(partner_id, Hashable):
+            raise ValueError(f"partner_id == {partner_id!r}, must be one partner; ask for each in turn")
         if partner_id not in features.index:
             raise KeyError(f"partner {partner_id!r} is not among the {len(features)} partners in features")
         return features.loc[[partner_id]]
 
 
+def _check_seed(seed: Any) -> None:
+    try:
+        check_random_state(seed)
+    except (TypeError, ValueError) as error:
+        rule = "must be a whole number from 0 to 2**32 - 1, None or a RandomState"
+        raise ValueError(f"rating.random_state == {seed!r}, {rule}") from error
+
+
+def _keep(rows: Any) -> Any:
+    """What can be read only once as a list, so that it is there for the next `fit` and for `save`."""
+    return list(rows) if isinstance(rows, Iterator) else rows
+
+
 def _align(y: Any, index: pd.Index) -> pd.Series:
-    """Outcomes in the order of the partners; what is no Series is in that order already."""
-    if not isinstance(y, pd.Series) and len(y) != len(index):
-        raise ValueError(
-            f"y holds {len(y)} outcomes, must be one for each of {len(index)} partners, or a Series by partner"
-        )
-    return y.reindex(index).astype(float) if isinstance(y, pd.Series) else pd.Series(y, index=index, dtype=float)
+    """Outcomes in the order of the partners; what names no partners is in that order already."""
+    y = pd.Series(y) if isinstance(y, Mapping) else y
+    if not isinstance(y, pd.Series):
+        if np.ndim(y) != 1:
+            raise ValueError(f"y is a {type(y).__name__}, must be a Series by partner, or one outcome for each partner")
+        if len(y) != len(index):
+            raise ValueError(
+                f"y holds {len(y)} outcomes, must be one for each of {len(index)} partners, or a Series by partner"
+            )
+        y = pd.Series(y, index=index)
+    if not y.index.is_unique:
+        label = y.index[y.index.duplicated()][0]
+        raise ValueError(f"y: partner {label!r} has more than one outcome; must be one a partner")
+    y = y.reindex(index)
+    return pd.Series(read_column("y", y), index=index)
 
 
 def _read_group_weights(rows: Iterable[Any], factors: pd.Index) -> dict[str, dict[str, float]]:
@@ -719,6 +779,7 @@ def _freeze_distribution(points: pd.DataFrame) -> pd.DataFrame:
 
 
 def _check_one_date(features: pd.DataFrame) -> None:
+    check_table(features)
     if features.index.nlevels > 1:
         raise ValueError(
             f"features has the index {list(features.index.names)}, must be partner_id alone: take one date"
@@ -750,8 +811,10 @@ def _plain(value: Any) -> Any:
 
 
 def _to_plain(value: Any) -> Any:
-    """What JSON does not know: numbers and arrays of numpy, rows of parameters; times become text."""
-    return value.tolist() if hasattr(value, "tolist") else str(value)
+    """What JSON does not know: numbers and arrays of numpy, fractions and decimals; times become text."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return float(value) if isinstance(value, Real | Decimal) else str(value)
 
 
 def _pack(frame: pd.DataFrame) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from partnerseg.features.assessments import EVIDENCE, PREFIX
-from partnerseg.rating.factors import Factor, read_numbers
+from partnerseg.rating.factors import Factor, check_table, read_numbers
 
 # `auto` takes logarithms when the upper half of the range is this many times as long as the lower half.
 TAIL = 3.0
@@ -341,7 +341,7 @@ def weigh_evidence(features: pd.DataFrame, scales: Iterable[Scale], stated: Mapp
         Partners x scales, 0 to 1; 0 where the feature is unknown or left out. None where no column tells of evidence.
 
     Raises:
-        ValueError: As `read_numbers`; or evidence is negative.
+        ValueError: As `read_numbers`; or evidence is not between 0 and 1.
 
     Examples:
         >>> scale = Scale("teamwork", "assessed_teamwork", "up", 0.0, 100.0, np.nan, "stated", False)
@@ -349,6 +349,7 @@ def weigh_evidence(features: pd.DataFrame, scales: Iterable[Scale], stated: Mapp
         >>> weigh_evidence(partners, [scale], {"teamwork": 0.7}).round(2).tolist()
         [[1.0], [0.57]]
     """
+    check_table(features)
     scales = tuple(scales)
     assessed = [scale.feature for scale in scales if scale.is_known and scale.feature.startswith(PREFIX)]
     told = {feature: EVIDENCE + feature.removeprefix(PREFIX) for feature in assessed}
@@ -357,10 +358,11 @@ def weigh_evidence(features: pd.DataFrame, scales: Iterable[Scale], stated: Mapp
         return None
     numbers = read_numbers(features, dict.fromkeys([*(scale.feature for scale in scales), *told.values()]))
     for column in told.values():
-        negative = numbers[column] < 0
-        if negative.any():
+        # Counts that were multiplied may exceed 1 by rounding.
+        beyond = (numbers[column] < 0) | (numbers[column] > 1 + 1e-9)
+        if beyond.any():
             raise ValueError(
-                f"features[{column!r}] == {numbers[column][negative][0]} for partner {features.index[negative][0]!r}, "
+                f"features[{column!r}] == {numbers[column][beyond][0]} for partner {features.index[beyond][0]!r}, "
                 "must be between 0 and 1, or missing"
             )
     shares = np.zeros((len(features), len(scales)))
@@ -421,7 +423,8 @@ def spread_errors(
     names = list(dict.fromkeys(scale.factor for scale in scales))
     wanted = list(dict.fromkeys(scale.feature for scale in scales))
     numbers = read_numbers(features, wanted)
-    given = read_numbers(errors, [name for name in wanted if name in errors.columns])
+    check_table(errors, "errors")
+    given = read_numbers(errors, [name for name in wanted if name in errors.columns], name="errors")
     variance = {name: np.zeros(len(features)) for name in names}
     count = {name: np.zeros(len(features)) for name in names}
     for place, scale in enumerate(scales):

@@ -391,7 +391,8 @@ def show_conversion(conversion: pd.DataFrame, *, horizon_days: int) -> Evidence:
 
 def show_time_in_stage(times: pd.DataFrame) -> Evidence:
     """Show how long stages take; see `figures.draw_time_in_stage`."""
-    return _show("times", figures.draw_time_in_stage(times), findings.state_time_in_stage(times), data=times)
+    finding = f"{findings.state_time_in_stage(times)} {journey.state_targets(times)}".strip()
+    return _show("times", figures.draw_time_in_stage(times), finding, data=times)
 
 
 def show_bottlenecks(bottlenecks: pd.DataFrame, *, currency: str) -> Evidence:

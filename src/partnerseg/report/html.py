@@ -6,6 +6,7 @@ import hashlib
 import io
 import itertools
 import re
+import unicodedata
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -49,6 +50,7 @@ PHONE_WIDTH = 340  # px of the drawing that a phone gets
 _FINDINGS = 5  # sentences at the top of a page
 _MORE_ROWS = 200  # rows of a table after "more"
 _CSV_ROWS = 5_000
+_UNSEEN = ("Cc", "Cf", "Zs", "Zl", "Zp")  # kinds of signs that are not seen
 _NAMED = (  # columns that hold names of ours, not of the data
     *("action", "channel", "column", "criterion", "engagement_level", "experiment", "factor", "family", "feature"),
     *("grade", "kind", "language", "metric", "next_stage", "next_step", "next_tier", "partner_type", "pillar"),
@@ -691,7 +693,11 @@ def _to_csv(frame: pd.DataFrame) -> str:
 
 def disarm(value: Any) -> Any:
     """Return text so that no spreadsheet takes it for a formula; what is no text stays as it is."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+    if not isinstance(value, str) or not value:
+        return value
+    # What a spreadsheet may skip, or take for the sign itself, hides nothing.
+    seen = "".join(sign for sign in unicodedata.normalize("NFKC", value) if unicodedata.category(sign) not in _UNSEEN)
+    return f"'{value}" if seen.startswith(("=", "+", "-", "@")) or value[0] in "\t\r" else value
 
 
 # Pages

@@ -143,6 +143,24 @@ def draw_groups(conversion: pd.DataFrame, *, stage: str) -> "Axes":
     return draw_dots(own.rename(columns={"group": "name"}), "name", "conversion", format_share)
 
 
+def state_targets(times: pd.DataFrame) -> str:
+    """State at which stage the target of days is met least; nothing where no stage has a target that can be told.
+
+    Args:
+        times: One row a stage: stage, target_days, within_target (0-1; missing: no target, or not followed so long).
+    """
+    told = times.dropna(subset=["within_target"])
+    if told.empty:
+        return ""
+    first = told.sort_values("within_target", kind="stable").iloc[0]
+    return say_finding(
+        "targets",
+        stage=say_name(first["stage"]),
+        share=format_share(first["within_target"]),
+        days=say_count("day", int(first["target_days"])),
+    )
+
+
 def state_waiting(waiting: pd.DataFrame) -> str:
     """State what those who wait have in common most clearly.
 
