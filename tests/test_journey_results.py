@@ -86,7 +86,7 @@ def tables(models, partners, willing) -> dict[str, pd.DataFrame]:
     groups = {"all": partners.index} | {str(code): rows for code, rows in partners.groupby("region").groups.items()}
     told = journey_results.tell_journey(models, models.features, partners, groups)
     routes = journey_results.tell_routes(models, partners)
-    plan = journey_results.plan_steps(models, models.features, partners, take_whole(routes["effects"]))
+    plan = journey_results.plan_steps(models, models.features, partners, routes["effects"])
     plans = journey_results.plan_stages(models, partners, willing, routes["effects"])
     return {**told, **routes, **plans, "plan": plan}
 
@@ -186,7 +186,7 @@ def test_a_step_that_would_turn_harmful_leaves_routes_and_plans(models, partners
     often = tables["plan"]["action"].mode().iloc[0]
     assert models.params.actions.to_dict()[often]["default"]
     bad = turn(tables["effects"], often, -0.3, -0.2)
-    plan = journey_results.plan_steps(models, models.features, partners, take_whole(bad))
+    plan = journey_results.plan_steps(models, models.features, partners, bad)
     assert often not in set(plan["action"]) | set(plan["alternative"])
     plans = journey_results.plan_stages(models, partners, willing, bad)
     told = set(zip(bad["action"], bad["stage"], strict=True))
@@ -233,14 +233,17 @@ def test_a_partner_does_the_first_step_of_its_segment_that_it_has_not_had(models
     current = models.journey.current_.set_index("partner_id")
     avoid = models.programme["preferences"].drop_duplicates("partner_id").set_index("partner_id")["avoid"].fillna("")
     log = models.programme["actions"]
+    since = pd.Timestamp(models.params.programme.as_of) - pd.Timedelta(days=models.journey.horizon_days - 1)
     known = {None if pd.isna(key) else key: own for key, own in segments.groupby("segment", dropna=False)}
     tried = {"next": 0, "none left": 0}
-    for partner_id in plans.index.unique()[::7]:
+    for partner_id in plans.index.unique():
         own, stage = plans.loc[[partner_id]], current.loc[partner_id, "stage"]
         assert own["step"].tolist() == list(range(1, len(own) + 1)) and (own["status"] == "next").sum() <= 1
         segment = partners.loc[partner_id, "segment"]
-        steps = known[None if pd.isna(segment) else segment].query("stage == @stage")["action"]
+        told = known[None if pd.isna(segment) else segment].query("stage == @stage")
+        steps, helps = told["action"], set(told.loc[told["clear"], "action"])
         had = log[(log["partner_id"] == partner_id) & (log["taken_at"] >= current.loc[partner_id, "entered_at"])]
+        had = had[~had["action"].isin(helps) | (had["taken_at"] >= since)]
         words = set(str(avoid.get(partner_id, "")).split(";"))
         shunned = {name for name, entry in models.params.actions.items() if set(entry.channels) <= words} | words
         open_ = [action for action in steps if action not in set(had["action"]) and action not in shunned]
@@ -248,6 +251,26 @@ def test_a_partner_does_the_first_step_of_its_segment_that_it_has_not_had(models
         assert found == open_[:1]
         tried["next" if open_ else "none left"] += 1
     assert min(tried.values()) > 3
+
+
+def test_no_planned_step_is_done(tables):
+    own = tables["partner_plans"].reset_index()
+    done = set(own.loc[own["status"] == "done", ["partner_id", "action"]].itertuples(index=False, name=None))
+    plan = tables["plan"].reset_index()
+    for name in ("action", "alternative"):
+        assert not done & set(plan[["partner_id", name]].itertuples(index=False, name=None))
+    assert len(done) > 50 and len(plan) > 100
+
+
+def test_a_step_that_harms_a_segment_is_not_planned_for_it(models, partners, tables):
+    often, effects = tables["plan"]["action"].mode().iloc[0], tables["effects"]
+    own = effects["segment"] == 0
+    bad = pd.concat([effects[~own], turn(effects[own], often, -0.3, -0.2)])
+    told = set(bad.loc[(bad["segment"] == 0) & (bad["action"] == often), "stage"])
+    plan = journey_results.plan_steps(models, models.features, partners, bad)
+    mine = plan[(plan["segment"] == 0) & plan["stage"].isin(told)]
+    assert told and len(mine) and often in set(plan["action"])
+    assert often not in set(mine["action"]) | set(mine["alternative"])
 
 
 def test_every_standard_step_appears_in_its_stages_for_every_segment(models, tables):
@@ -339,5 +362,5 @@ def test_steps_of_later_days_are_not_seen(models, partners, willing, tables):
     again = SimpleNamespace(**{**vars(models), "programme": more, "journey": fit_journey(models.params, more)})
     for name, table in journey_results.plan_stages(again, partners, willing, tables["effects"]).items():
         pd.testing.assert_frame_equal(table, tables[name])
-    plan = journey_results.plan_steps(again, models.features, partners, take_whole(tables["effects"]))
+    plan = journey_results.plan_steps(again, models.features, partners, tables["effects"])
     pd.testing.assert_frame_equal(plan, tables["plan"])

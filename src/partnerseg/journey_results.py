@@ -117,6 +117,7 @@ def plan_steps(models: Models, features: pd.DataFrame, partners: pd.DataFrame, e
         consents=programme.frame("consents"),
         preferences=programme.frame("preferences"),
         tickets=programme.frame("tickets"),
+        log=programme.frame("actions"),
         as_of=params.programme.as_of,
     )
     titles = {name: action.text[params.report.language].title for name, action in params.actions.items()}
@@ -137,12 +138,16 @@ def plan_stages(
     own = journey.current_[journey.current_["deal_id"].isna()].set_index("partner_id")[["stage", "entered_at"]]
     wishes = models.programme.frame("preferences").drop_duplicates("partner_id").set_index("partner_id")["avoid"]
     people = partners.loc[willing.intersection(own.index), ["segment"]].join(own).join(wishes)
-    log, end = models.programme.frame("actions"), pd.Timestamp(params.programme.as_of) + pd.Timedelta(days=1)
-    log = log[(log["taken_at"] < end) & ~(log["arrived_at"] >= end)]
     plans = plan_partners(
-        segments, people, log, actions=params.actions, stages=journey.stages, to=params.journey.target
-    )
-    plans = plans.set_index("partner_id")
+        segments,
+        people,
+        models.programme.frame("actions"),
+        actions=params.actions,
+        stages=journey.stages,
+        to=params.journey.target,
+        as_of=params.programme.as_of,
+        horizon_days=journey.horizon_days,
+    ).set_index("partner_id")
     told = add_texts(segments, params.actions, params.report.language)
     return {
         "segment_plans": told.assign(segment_name=told["segment"].map(names)),

@@ -113,17 +113,74 @@ def test_an_effect_whose_interval_holds_zero_counts_as_nothing():
         ((-0.2, -0.3, -0.1), (0.0, -0.1, 0.1), False),
         ((0.0, -0.1, 0.1), (-0.2, -0.3, -0.1), False),
         ((0.01, 0.005, 0.02), (-0.2, -0.3, -0.1), False),
-        ((0.2, 0.1, 0.3), (-0.1, -0.15, -0.05), True),  # at least 100 gained, at most 0.15 x 300 lost
-        ((0.1, 0.04, 0.3), (-0.1, -0.15, -0.05), False),  # 40 gained may not outweigh 45 lost
+        ((0.2, 0.1, 0.3), (-0.1, -0.15, -0.05), False),  # however much is gained
+        ((0.2, 0.1, 0.3), (-0.1, -0.15, 0.05), True),
     ],
 )
-def test_harm_is_planned_only_where_it_is_outweighed_for_sure(chance, value, planned):
+def test_what_clearly_harms_in_one_outcome_is_never_planned(chance, value, planned):
     features = frame_features(1, monetary_value_365d=300 * 365 / 90)
     actions = make_actions(call={"default": ["recruited"]})
     plan = plan_for(make_waiting(1), actions, features=features, effects=make_effects(call=chance + value))
     assert len(plan) == planned
-    if planned:
-        assert plan["expected_gain"].iloc[0] == pytest.approx(200 - 30)
+
+
+@pytest.mark.parametrize(
+    ("whole", "own", "gain"),
+    [
+        (HELPS, HARMS, None),
+        (HARMS, HELPS, 200),
+        (HARMS, (0.1, -0.1, 0.3), None),  # of the segment nothing clear is told
+        (HELPS, (0.1, -0.1, 0.3), 200),
+        ((0.4, 0.3, 0.5), HELPS, 200),
+        (HARMS, None, None),
+        (None, HARMS, None),
+    ],
+)
+def test_the_segment_counts_where_it_tells_something_clear_else_the_whole(whole, own, gain):
+    told = [make_effects(segment=np.nan, call=whole)] if whole else []
+    told += [make_effects(segment=1, call=own)] if own else []
+    actions = make_actions(call={"default": ["recruited"]})
+    plan = plan_for(make_waiting(1), actions, effects=pd.concat(told))
+    assert plan["expected_gain"].tolist() == ([] if gain is None else [pytest.approx(gain)])
+
+
+@pytest.mark.parametrize(
+    ("taken", "planned"),
+    [
+        ("2025-12-31", {"good", "standard"}),  # before the stage
+        ("2026-01-01", {"good"}),
+        ("2026-04-01", {"good"}),
+        ("2026-04-02", set()),
+        ("2026-06-30 23:00", set()),
+        ("2026-07-01", {"good", "standard"}),  # not yet taken
+    ],
+)
+def test_what_was_done_in_the_stage_is_planned_again_only_where_it_helps_and_after_the_horizon(taken, planned):
+    log = pd.DataFrame({"partner_id": "w0", "action": ["good", "standard"], "taken_at": pd.Timestamp(taken)})
+    actions = make_actions(good={}, standard={"default": ["recruited"]})
+    given = {"effects": make_effects(good=HELPS)}
+    plan = plan_for(make_waiting(1), actions, log=log, **given)
+    assert {*plan["action"], *plan["alternative"].dropna()} == planned
+    nobody = plan_for(make_waiting(1), actions, log=log, consents=make_consents(("w0", "navigation", False, START)))
+    assert nobody.empty and plan_for(make_waiting(1), actions, log=log.head(0), **given)["action"].tolist() == ["good"]
+    late = log.assign(arrived_at=pd.Timestamp("2026-07-01"))
+    pd.testing.assert_frame_equal(
+        plan_for(make_waiting(1), actions, log=late, **given), plan_for(make_waiting(1), actions, **given)
+    )
+
+
+@pytest.mark.parametrize("avoid", ["call", "CALL", "phone;EMAIL"])
+def test_names_in_capitals_are_avoided_too(avoid):
+    actions = make_actions(Call={"channels": ["Phone", "Email"], "default": ["recruited"]})
+    preferences = make_preferences(w0={"avoid": avoid}, w1={"channels": "eMail"})
+    plan = plan_for(make_waiting(2), actions, preferences=preferences)
+    assert plan[["partner_id", "channel"]].to_numpy().tolist() == [["w1", "Email"]]
+
+
+def test_an_action_may_be_called_as_a_channel():
+    actions = make_actions(webinar={"channels": ["webinar", "email"], "default": ["recruited"]})
+    plan = plan_for(make_waiting(2), actions, preferences=make_preferences(w0={"avoid": "webinar"}))
+    assert plan["partner_id"].tolist() == ["w1"]
 
 
 def test_harm_in_unknown_money_is_never_planned():

@@ -21,6 +21,7 @@ ACTIONS = {
     "audit": {"stages": ["activated"], "default": ["activated"]},
     "visit": {"stages": ["dormant"], "default": ["dormant"]},
 }
+NOW = {"as_of": "2026-06-30", "horizon_days": 90}
 BLANK = dict.fromkeys(
     ["effect_chance", "lower_chance", "upper_chance", "effect_value", "lower_value", "upper_value"], np.nan
 )
@@ -51,7 +52,7 @@ def find_plan(partners, *log, effects=(), segments=(), to="growing"):
     told = pd.DataFrame(list(effects), columns=["action", "stage", "segment", *BLANK])
     plan = plan_segments(told, ACTIONS, stages=[*STAGES, "dormant"], segments=segments)
     taken = pd.DataFrame(list(log), columns=["partner_id", "taken_at", "action"]).astype({"taken_at": "datetime64[us]"})
-    found = plan_partners(plan, partners, taken, actions=ACTIONS, stages=STAGES, to=to)
+    found = plan_partners(plan, partners, taken, actions=ACTIONS, stages=STAGES, to=to, **NOW)
     return found[["stage", "action", "status"]].to_numpy().tolist()
 
 
@@ -99,10 +100,27 @@ def test_a_plan_that_rested_goes_on_where_it_stopped():
     ]  # fmt: skip
 
 
+def test_only_what_clearly_helps_is_taken_again_and_not_within_the_horizon():
+    known = [effect("campaign", "activated", value=0.3)]
+    partners = make_partners(stage="activated")
+    for taken, status in (("2026-04-01", "next"), ("2026-04-02", "done"), ("2026-07-01", "next")):
+        log = [("p1", pd.Timestamp(taken), action) for action in ("campaign", "audit")]
+        told = {action: status for _, action, status in find_plan(partners, *log, effects=known)}
+        assert told["campaign"] == status
+        assert told["audit"] == ("later" if taken == "2026-07-01" else "done")
+
+
 def test_what_a_partner_avoids_is_no_step():
     assert find_plan(make_partners(stage="activated", avoid="Call; audit")) == []
     assert find_plan(make_partners(stage="activated", avoid="phone;audit")) == [["activated", "call", "next"]]
     assert find_plan(make_partners(stage="activated", avoid="email; phone")) == [["activated", "audit", "next"]]
+    named = {"Call": ACTIONS["call"] | {"channels": ["Phone", "Email"]}, "audit": ACTIONS["audit"]}
+    plan = plan_segments(pd.DataFrame(columns=["action", "stage", *BLANK]), named, stages=STAGES)
+    log = pd.DataFrame({"partner_id": [], "taken_at": pd.to_datetime([]), "action": []})
+    for avoid in ("call", "CALL", "phone;EMAIL"):
+        partners = make_partners(stage="activated", avoid=avoid)
+        found = plan_partners(plan, partners, log, actions=named, stages=STAGES, to="growing", **NOW)
+        assert found["action"].tolist() == ["audit"]
 
 
 words = st.lists(st.sampled_from([*ACTIONS, "phone"]), max_size=4).map(";".join)
@@ -116,7 +134,7 @@ def test_every_partner_has_one_next_step_at_most_and_none_it_avoids(rows):
     partners["entered_at"] = pd.Timestamp("2026-01-01")
     plan = plan_segments(pd.DataFrame([effect("workshop", "onboarded", 0.3)]), ACTIONS, stages=STAGES, segments=[0, 1])
     log = pd.DataFrame({"partner_id": ["p0"], "taken_at": [pd.Timestamp("2026-02-01")], "action": ["call"]})
-    found = plan_partners(plan, partners, log, actions=ACTIONS, stages=STAGES, to="growing")
+    found = plan_partners(plan, partners, log, actions=ACTIONS, stages=STAGES, to="growing", **NOW)
     assert (found[found["status"] == "next"].groupby("partner_id").size() == 1).all()
     avoided = found["partner_id"].map(partners["avoid"]).str.split(";")
     assert not [action for action, words in zip(found["action"], avoided, strict=True) if action in words]

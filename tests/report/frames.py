@@ -106,6 +106,18 @@ PLAN = pd.DataFrame(
         "action": ["welcome_call", "welcome_call", None],
         "hours": [1.5, 2.5, NAN],
         "cost": [40.0, 60, NAN],
+        "name": ["Blue, Ltd", "Red", "Oak"],
+        "stage": ["onboarded", "recruited", "recruited"],
+        "title": ["Welcome call", "Welcome call", None],
+        "reason": ["Half leave within 31 days.", "It has paused.", ""],
+        "owner": ["partner manager", "partner manager", None],
+        "channel": ["phone", "email", None],
+        "language": ["en", "uk", None],
+        "topic": ["pricing", None, None],
+        "expected_gain": [1200.0, NAN, NAN],
+        "due_at": pd.to_datetime(["2026-07-30", "2026-07-14", None]),
+        "alternative_title": ["Newsletter", None, None],
+        "refusal_cost": [200.0, NAN, NAN],
     }
 )
 PROFILE = pd.DataFrame(
@@ -304,5 +316,141 @@ STEADINESS = pd.DataFrame(
         "spearman": [0.99, 0.999, NAN],
         "share_shift": [0.02, 0.004, NAN],
         "score_change": [NAN, NAN, 0.0],
+    }
+)
+MOVES = pd.DataFrame(
+    [
+        ("recruited", "onboarded", 60),
+        ("recruited", "activated", 20),
+        ("recruited", "left", 5),
+        ("recruited", None, 15),
+        ("onboarded", "activated", 40),
+        ("onboarded", "recruited", 6),
+        ("onboarded", "left", 10),
+        ("onboarded", None, 4),
+        ("activated", None, 60),
+        ("left", None, 15),
+    ],
+    columns=["stage", "next_stage", "n"],
+)
+COHORTS = pd.DataFrame(
+    {
+        "stage": ["recruited", "onboarded"] * 3,
+        "n": [20, 20, 60, 40, 30, 30],
+        "converted": [18, 5, 54, 20, 27, 3],
+        "left": [1, 2, 3, 4, 0, 1],
+        "waiting": [1, 13, 3, 16, 3, 26],
+        "conversion": [0.9, 0.25, 0.9, 0.5, NAN, NAN],
+        "lower": [0.8, 0.15, 0.85, 0.4, NAN, NAN],
+        "upper": [0.97, 0.35, 0.95, 0.6, NAN, NAN],
+        "horizon_days": 90,
+        "cohort": pd.to_datetime(["2026-01-01"] * 2 + ["2025-10-01"] * 2 + ["2026-04-01"] * 2),
+        "followed": [20, 20, 60, 40, 3, 3],
+        "immature": [False] * 4 + [True] * 2,
+    }
+)
+SEGMENT_CONVERSION = pd.DataFrame(
+    {
+        "group": ["New agents", "Old resellers", "Few", "New agents"],
+        "stage": ["recruited", "recruited", "recruited", "onboarded"],
+        "n": [50, 40, 5, 30],
+        "conversion": [0.4, 0.7, 0.99, 0.1],
+        "lower": [0.3, 0.6, 0.98, 0.05],
+        "upper": [0.5, 0.8, 1.0, 0.2],
+    }
+)
+WAITING = pd.DataFrame(
+    {
+        "stage": ["onboarded", "activated"],
+        "attribute": ["partner_type", "missing_step"],
+        "value": ["agent", "welcome_call"],
+        "n": [40, 90],
+        "waiting": [20, 30],
+        "share": [0.6, 0.9],
+        "share_gone_on": [0.2, 0.7],
+        "difference": [0.4, 0.2],
+        "lower": [0.1, 0.05],
+        "upper": [0.7, 0.35],
+    }
+)
+DROP_OUTS = pd.DataFrame(
+    {
+        "region": "all",
+        "stage": ["recruited", "onboarded", "activated"],
+        "exit": "left",
+        "n": [100, 60, 0],
+        "dropped": [5, 10, 0],
+        "share": [0.05, 0.18, NAN],
+        "lower": [0.02, 0.1, NAN],
+        "upper": [0.1, 0.29, NAN],
+    }
+)
+EFFECTS = pd.DataFrame(
+    {
+        "action": ["newsletter", "welcome_call", "technical_audit", "co_funding"],
+        "stage": ["onboarded", "recruited", "onboarded", "onboarded"],
+        "segment": [None, None, None, None],
+        "n": [300, 200, 90, 3],
+        "n_without": [900, 800, 900, 900],
+        "chance_with": [0.2, 0.5, 0.18, NAN],
+        "chance_without": [0.21, 0.3, 0.2, NAN],
+        "effect_chance": [-0.01, 0.2, -0.02, NAN],
+        "lower_chance": [-0.03, 0.1, -0.05, NAN],
+        "upper_chance": [0.01, 0.3, 0.01, NAN],
+        "effect_value": [0.08, 0.01, -0.2, NAN],
+        "lower_value": [0.03, -0.05, -0.3, NAN],
+        "upper_value": [0.13, 0.07, -0.1, NAN],
+        "reason": ["", "", "", "seen 3 times, fewer than 10"],
+    }
+)
+ROUTES = pd.DataFrame(
+    {
+        "start": ["recruited"] * 4 + ["onboarded", "left"],
+        "objective": "value",
+        "route": pd.array([1, 1, 1, 2, 1, None], dtype="Int64"),
+        "step": pd.array([1, 2, None, 1, 1, None], dtype="Int64"),
+        "stage": ["recruited", "onboarded", "left", "recruited", "onboarded", "left"],
+        "action": ["welcome_call", "none", "none", "newsletter", "newsletter", None],
+        "route_chance": [0.4, 0.4, 0.4, 0.3, 0.5, NAN],
+        "lower": [0.3, 0.3, 0.3, 0.2, 0.4, NAN],
+        "upper": [0.5, 0.5, 0.5, 0.4, 0.6, NAN],
+        "route_days": [200.0, 200, 200, 300, 90, NAN],
+        "route_cost": [40.0, 40, 40, 1, 1, NAN],
+        "route_value": [5000.0, 5000, 5000, 4000, 6000, NAN],
+        "reason": ["", "", "", "", "", "nothing is known of leaving left"],
+    }
+)
+AVOIDING = pd.DataFrame(
+    {
+        "start": ["recruited", "onboarded"],
+        "action": ["welcome_call", "newsletter"],
+        "arrive": [0.4, 0.5],
+        "arrive_without": [0.3, 0.45],
+        "loses": [1000.0, 0.0],
+        "objective": "value",
+    }
+)
+ROUTE_VALUE = pd.DataFrame(
+    {
+        "method": ["logged", "ips", "weighted", "doubly_robust", "gain"],
+        "value": [16_000.0, 23_000.0, 18_000.0, 18_500.0, 2_500.0],
+        "lower": [15_000.0, 18_000.0, 15_000.0, 16_000.0, 1_000.0],
+        "upper": [17_000.0, 28_000.0, 21_000.0, 21_000.0, 4_000.0],
+        "n": 900,
+        "effective_n": [900.0, 170, 170, 170, 170],
+        "largest_weight": [0.001, 0.01, 0.01, 0.01, 0.01],
+        "reason": "",
+    }
+)
+SEGMENT_PLANS = pd.DataFrame(
+    {
+        "segment": pd.array([None, None, 0, 0, 1], dtype="Int64"),
+        "segment_name": [None, None, "New agents", "New agents", "Old resellers"],
+        "stage": ["recruited", "onboarded", "recruited", "onboarded", "recruited"],
+        "step": [1, 1, 1, 1, 1],
+        "action": ["welcome_call", "newsletter", "welcome_call", "newsletter", "newsletter"],
+        "clear": [True, False, True, False, True],
+        "title": ["Welcome call", "Newsletter", "Welcome call", "Newsletter", "Newsletter"],
+        "instructions": ["Call.", "Write.", "Call.", "Write.", "Write."],
     }
 )

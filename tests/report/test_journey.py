@@ -79,7 +79,7 @@ def test_skips_and_ways_back_are_counted():
 def test_what_helped_and_what_harmed_are_told_and_what_may_be_chance_is_not():
     told = journey.state_effects(EFFECTS, horizon_days=90)
     assert "Call at activated raised revenue most: by 20% (between 10% and 30%)" in told
-    assert "Audit at activated lowered it by 15% (between 5% and 25%)" in told and "letter" not in told.lower()
+    assert "Audit at activated lowered revenue by 15% (between 5% and 25%)" in told and "letter" not in told.lower()
     assert "We do not know of a step that clearly helps" in journey.state_effects(EFFECTS.tail(1), horizon_days=90)
 
 
@@ -135,7 +135,7 @@ def test_who_waits_who_drops_out_and_which_target_is_missed():
          "share": [0.5, 0.9], "share_gone_on": [0.2, 0.3], "difference": [0.3, 0.6], "lower": 0.1, "upper": 0.7}
     )  # fmt: skip
     assert "90% had no call early on, of those who went on 30%" in journey.state_waiting(waiting)
-    assert "50% have partner type agent" in journey.state_waiting(waiting.head(1))
+    assert "50% have partner type: agent" in journey.state_waiting(waiting.head(1))
     assert "We do not see anything" in journey.state_waiting(waiting.head(0))
     drop_outs = pd.DataFrame(
         {

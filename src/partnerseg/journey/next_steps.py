@@ -8,6 +8,7 @@ import pandas as pd
 
 from partnerseg.journey.capacity import choose_steps
 from partnerseg.journey.stages import YEAR_DAYS, Journey
+from partnerseg.journey.step_plans import find_done, split_effects
 from partnerseg.programme.consent import consent_at
 
 LEAST_DAYS = 7  # nothing is due earlier than this, unless everything is
@@ -28,7 +29,7 @@ _CONTACTS = {
 _NO_STEPS = {
     "at": np.array([], dtype=int),
     "place": np.array([], dtype=int),
-    "channel": np.array([], dtype=int),
+    "channel": np.array([], dtype=object),
     **{name: np.array([], dtype=bool) for name in ("talks", "by_wish", "by_answer", "fits_weakest", "default")},
     **{name: np.array([], dtype=float) for name in ("hours", "cost")},
 }
@@ -47,6 +48,7 @@ def plan_next_steps(
     consents: pd.DataFrame,
     preferences: pd.DataFrame,
     tickets: pd.DataFrame | None = None,
+    log: pd.DataFrame | None = None,
     as_of: str,
     value: pd.Series | None = None,
 ) -> pd.DataFrame:
@@ -59,10 +61,12 @@ def plan_next_steps(
 
     The gain of a step is its effect on the chance to move forward x what the next stage is worth more a year, plus
     its effect on value x the partner's own revenue in one horizon; each counts only where its interval leaves out
-    zero, harm too. A step that harms in one of them is planned only where the gain stays above zero with the lower
-    ends of both. Gains are revenue, before the cost of the step, which the budget bounds; a step is not worth taking
-    where even the upper end of its gain is below its cost. Where no effect is told, a step is planned only in the
-    stages its entry calls `default`, and its gain is missing: not known.
+    zero. What counts is the effect in the partner's segment where something clear is told of it, else that on all. A
+    step that clearly harms in one of the two is never planned. Gains are revenue, before the cost of the step, which
+    the budget bounds; a step is not worth taking where even the upper end of its gain is below its cost. Where no
+    effect is told, a step is planned only in the stages its entry calls `default`, and its gain is missing: not known.
+    What the partner has had since it entered its stage is not planned again; only a step that clearly helps may be,
+    once `horizon_days` of the journey have passed.
 
     First the sum of known gains is made as large as capacity allows (`choose_steps`); then what is left goes to steps
     of unknown gain, each partner counting 1, up to 1 more by the rank of its value, and half more for a step that
@@ -81,11 +85,12 @@ def plan_next_steps(
             this journey is left out.
         capacity: `manager_hours`, `budget`, `due_days`, as in the section `plan` of programme.yaml, and perhaps
             `owner_hours` (hours of each role; a role that is not named has only the limit of all).
-        effects: As `estimate_action_effects` returns them; with a column `segment`, those of the partner's segment
-            count. None: estimated from the journey's own decisions.
+        effects: As `estimate_action_effects` returns them, with a column `segment` for those in segments (missing: on
+            all). None: estimated from the journey's own decisions.
         consents: The table `consents`.
         preferences: The table `preferences`.
         tickets: The table `tickets`, for open complaints. None: not known.
+        log: The table `actions`, for steps already taken. None: not known.
         as_of: Date YYYY-MM-DD; what happened or arrived after its end is not seen.
         value: What one more partner in the next stage is worth a year, by partner_id. None: the median
             `monetary_value_365d` of partners in the next stage (from an exit: in any) less that of those in the
@@ -151,6 +156,10 @@ def plan_next_steps(
     wishes = _read_wishes(preferences, partners.index)
     steps = _list_steps(partners, actions, wishes, _count_contacts(features, partners.index))
     steps = _count_gains(steps, partners, effects)
+    if log is not None:
+        entered = partners["entered_at"].to_numpy()[steps["at"]]
+        had = find_done(steps.assign(entered_at=entered, clear=steps["helps"]), log, as_of, journey.horizon_days)
+        steps = steps[~had].reset_index(drop=True)
     steps = _keep_calls(steps, partners)
     limits = _list_limits(steps, actions, capacity)
     chosen = _choose(steps, limits)
@@ -180,9 +189,9 @@ def _find_actions(actions: Mapping[str, Any], journey: Journey) -> dict[str, Any
 
 
 def _find_partners(features: pd.DataFrame, journey: Journey, consents: pd.DataFrame, day: pd.Timestamp) -> pd.DataFrame:
-    """Return `stage` and `days_in_stage` of the partners that may be planned for, by partner_id."""
+    """Return `stage`, `entered_at` and `days_in_stage` of the partners that may be planned for, by partner_id."""
     current = journey.current_[journey.current_["deal_id"].isna()].set_index("partner_id")
-    current = current[current.index.isin(features.index)][["stage", "days_in_stage"]].sort_index()
+    current = current[current.index.isin(features.index)][["stage", "entered_at", "days_in_stage"]].sort_index()
     allowed = consent_at(consents, f"{day:%Y-%m-%d}")
     refused = allowed.index[allowed.eq(False).any(axis=1)]
     return current[~current.index.isin(refused)].copy()
@@ -228,7 +237,7 @@ def _read_wishes(preferences: pd.DataFrame, index: pd.Index) -> dict[str, pd.Dat
     wishes = {}
     for name in ("channels", "topics", "avoid"):
         lists = known[["partner_id", name]].dropna()
-        words = lists[name].astype("str").str.lower().str.split(";").explode().str.strip()
+        words = lists[name].astype("str").str.casefold().str.split(";").explode().str.strip()
         words = words[words != ""]
         at = index.get_indexer(pd.Index(lists["partner_id"].reindex(words.index)))
         wishes[name] = pd.DataFrame({"at": at, "word": words.to_numpy()}).drop_duplicates()
@@ -251,18 +260,20 @@ def _list_steps(
 
     Rows are in the order of partners and, within them, of the actions.
     """
-    channels = list(dict.fromkeys(channel for entry in actions.values() for channel in entry["channels"]))
+    channels = list(dict.fromkeys(channel.casefold() for entry in actions.values() for channel in entry["channels"]))
     liked = _spread(wishes["channels"], channels, len(partners), first=True)
-    avoided = _spread(wishes["avoid"], [*channels, *actions], len(partners)) < np.inf
+    # An action may be called as a channel is: whoever avoids the one then avoids both.
+    names = list(dict.fromkeys([*channels, *(action.casefold() for action in actions)]))
+    avoided = _spread(wishes["avoid"], names, len(partners)) < np.inf
     avoids_any = pd.Series(avoided.any(axis=1))
     reached = contacts.reindex(columns=channels, fill_value=0.0).to_numpy(dtype=float)
     stage, unhappy, weakest = (partners[name].to_numpy() for name in ("stage", "unhappy", "weakest"))
     parts = []
-    for place, entry in enumerate(actions.values()):
-        own = np.array([channels.index(channel) for channel in entry["channels"]], dtype=int)
+    for place, (action, entry) in enumerate(actions.items()):
+        own = np.array([channels.index(channel.casefold()) for channel in entry["channels"]], dtype=int)
         shunned = avoided[:, own]
         at = np.flatnonzero(
-            np.isin(stage, list(entry["stages"])) & ~shunned.all(axis=1) & ~avoided[:, len(channels) + place]
+            np.isin(stage, list(entry["stages"])) & ~shunned.all(axis=1) & ~avoided[:, names.index(action.casefold())]
         )
         shunned = shunned[at]
         likes = np.where(shunned, np.inf, liked[np.ix_(at, own)])
@@ -271,10 +282,12 @@ def _list_steps(
         pick = np.where(
             by_wish, likes.argmin(axis=1), np.where(by_answer, answers.argmax(axis=1), shunned.argmin(axis=1))
         )
-        talk = np.flatnonzero(own == channels.index(TALK))[0] if TALK in entry["channels"] else -1
+        spoken = [channel.casefold() for channel in entry["channels"]]
+        talk = spoken.index(TALK) if TALK in spoken else -1
         talks = (talk >= 0) & unhappy[at] & ~shunned[:, talk]
         pick = np.where(talks, talk, pick)
-        part = pd.DataFrame({"at": at, "place": place, "channel": own[pick], "talks": talks})
+        part = pd.DataFrame({"at": at, "place": place, "talks": talks})
+        part["channel"] = np.array(entry["channels"], dtype=object)[pick]
         part["by_wish"], part["by_answer"] = by_wish & ~talks, by_answer & ~by_wish & ~talks
         part["fits_weakest"] = np.isin(weakest[at], list(entry.get("factors", ())))
         part["default"] = np.isin(stage[at], list(entry["default"]))
@@ -284,7 +297,6 @@ def _list_steps(
     steps["partner_id"] = partners.index.to_numpy()[steps["at"]]
     steps["stage"], steps["segment"] = stage[steps["at"]], partners["segment"].to_numpy()[steps["at"]]
     steps["action"] = np.array([*actions, ""], dtype=object)[steps["place"]]
-    steps["channel"] = np.array([*channels, ""], dtype=object)[steps["channel"].astype(int)]
     steps["shunned"] = avoids_any.to_numpy()[steps["at"]]
     return steps
 
@@ -301,12 +313,7 @@ def _spread(words: pd.DataFrame, names: list[str], n: int, *, first: bool = Fals
 
 def _count_gains(steps: pd.DataFrame, partners: pd.DataFrame, effects: pd.DataFrame) -> pd.DataFrame:
     """Add the gain of each step and its interval; leave out what harms, brings nothing or is no step without proof."""
-    keys = ["action", "stage", "segment"] if "segment" in effects else ["action", "stage"]
-    own = (
-        steps[keys]
-        .astype(object)
-        .merge(effects.astype({key: object for key in keys}), on=keys, how="left", validate="many_to_one")
-    )
+    own = _find_effects(steps, effects)
     steps = steps.assign(**{name: own[name].to_numpy(dtype=float) for name in _EFFECT})
     parts, helps, harms = [], np.zeros(len(steps), dtype=bool), np.zeros(len(steps), dtype=bool)
     for name, money in {"chance": "worth", "value": "revenue"}.items():
@@ -314,14 +321,14 @@ def _count_gains(steps: pd.DataFrame, partners: pd.DataFrame, effects: pd.DataFr
         good, bad = lower > 0, upper < 0
         helps, harms = helps | good, harms | bad
         amount = partners[money].to_numpy()[steps["at"]] * np.column_stack([effect, lower, upper]).T
-        parts.append(np.where(good | bad, amount, 0.0))
+        parts.append(np.where(good, amount, 0.0))
         steps[f"counts_{name}"] = good
     both = np.stack(parts)  # of the effects on chance and value: gain, lower, upper of each step
     gain, lower, upper = np.nansum(both, axis=0)
     unknown = np.isnan(both[:, 0]).any(axis=0)
-    # Of a help in unknown money nothing is known but that it helps; harm must be outweighed for sure.
+    # Of a help in unknown money nothing is known but that it helps.
     nothing = unknown & (np.isnan(both[:, 0]) | (both[:, 0] == 0)).all(axis=0)
-    keep = np.where(harms, (lower > 0) & ~unknown, helps | steps["default"].to_numpy())
+    keep = ~harms & (helps | steps["default"].to_numpy(dtype=bool))
     known = helps & ~nothing
     keep &= ~known | ((gain > 0) & (upper >= steps["cost"].to_numpy()))
     for name, amount in {"expected_gain": gain, "gain_lower": lower, "gain_upper": upper}.items():
@@ -329,6 +336,21 @@ def _count_gains(steps: pd.DataFrame, partners: pd.DataFrame, effects: pd.DataFr
     steps["helps"] = helps
     steps["worth"] = partners["worth"].to_numpy()[steps["at"]]
     return steps[keep].reset_index(drop=True)
+
+
+def _find_effects(steps: pd.DataFrame, effects: pd.DataFrame) -> pd.DataFrame:
+    """Return the effect of each step: that in the segment where it tells something clear, else that on all."""
+    ends = [f"{end}_{name}" for name in ("chance", "value") for end in ("effect", "lower", "upper")]
+    told = [*dict.fromkeys([*_EFFECT, *ends])]
+    tables = []
+    for table, keys in zip(split_effects(effects), (["action", "stage"], ["action", "stage", "segment"]), strict=True):
+        known = table[keys + told].astype({key: object for key in keys})
+        found = steps[keys].astype(object).merge(known, on=keys, how="left", validate="many_to_one")
+        tables.append(found[told].astype(float))
+    whole, own = tables
+    lower, upper = own[["lower_chance", "lower_value"]], own[["upper_chance", "upper_value"]]
+    clear = (lower > 0).any(axis=1) | (upper < 0).any(axis=1)
+    return own.where(clear | whole["n"].isna(), whole)
 
 
 def _keep_calls(steps: pd.DataFrame, partners: pd.DataFrame) -> pd.DataFrame:
@@ -399,7 +421,7 @@ def _add_details(
     spoken = plan["partner_id"].map(features["language"]) if "language" in features else asked
     plan["language"], plan["by_language"] = asked.fillna(spoken), asked.notna()
     can = pd.DataFrame(
-        [(name, topic.lower()) for name, entry in actions.items() for topic in entry.get("topics", ())],
+        [(name, topic.casefold()) for name, entry in actions.items() for topic in entry.get("topics", ())],
         columns=["action", "word"],
         dtype="str",
     )

@@ -40,7 +40,7 @@ def plan_segments(
         >>> plan_segments(effects, actions, stages=["recruited"])[["step", "action", "clear"]].to_numpy().tolist()
         [[1, 'call', True], [2, 'visit', False]]
     """
-    whole, own = _split_effects(effects)
+    whole, own = split_effects(effects)
     rows: list[tuple[Any, ...]] = []
     for segment in [None, *segments]:
         told = own[own["segment"] == segment] if segment is not None else own.head(0)
@@ -57,22 +57,26 @@ def plan_partners(
     actions: Mapping[str, Any],
     stages: Sequence[str],
     to: str,
+    as_of: str,
+    horizon_days: int,
 ) -> pd.DataFrame:
     """Write each partner's own plan: the steps of its segment from where it stands up to the target.
 
-    A step that the partner has had since it entered its stage is done, the first that is not is next. So a plan changes
-    when its partner changes stage or segment, and one that rested goes on where it stopped.
+    A step that the partner has had since it entered its stage is done (`find_done`), the first that is not is next. So
+    a plan changes when its partner changes stage or segment, and one that rested goes on where it stopped.
 
     Args:
         segment_plan: What `plan_segments` returns.
         partners: One row a partner to plan for, index partner_id: `stage`, `entered_at` (of the stage; missing:
             unknown, then all its logged steps count), `segment` (missing: none), and `avoid` (actions or channels it
             does not want, separated by `;`; missing: none). Whoever paused or refused must not be there.
-        log: The table `actions`: partner_id, taken_at, action.
+        log: The table `actions`: partner_id, taken_at, action, and perhaps arrived_at.
         actions: An entry for each action, as in actions.yaml; `channels` are read: a step whose channels are all
             avoided is avoided.
         stages: Stages in order.
         to: Where the plan leads; the steps of that stage itself are not part of it.
+        as_of: Date YYYY-MM-DD; steps taken or arrived after its end are not seen.
+        horizon_days: A step that clearly helps may be taken again after so many days.
 
     Returns:
         One row a partner and step, in the order of partners: `partner_id`, `step` (from 1), `stage` in which it is
@@ -102,8 +106,11 @@ def plan_partners(
         ],
         ignore_index=True,
     )
-    rows = rows[~_is_avoided(rows, {name: set(_plain(entry).get("channels") or ()) for name, entry in actions.items()})]
-    rows["done"] = _is_done(rows, log)
+    channels = {
+        name: {channel.casefold() for channel in _plain(entry).get("channels") or ()} for name, entry in actions.items()
+    }
+    rows = rows[~_is_avoided(rows, channels)].reset_index(drop=True)
+    rows["done"] = find_done(rows, log, as_of, horizon_days) & (rows["stage"] == rows["now"]).to_numpy()
     order = {partner_id: number for number, partner_id in enumerate(partners.index)}
     rows = rows.assign(who=rows["partner_id"].map(order), where=rows["stage"].map(place).fillna(-1))
     rows = rows.sort_values(["who", "where", "done", "step"], ascending=[True, True, False, True], ignore_index=True)
@@ -111,6 +118,34 @@ def plan_partners(
     rows["status"] = np.select([rows["done"], todo == 1], [DONE, NEXT], LATER)
     rows["step"] = rows.groupby("who").cumcount() + 1
     return rows[_PARTNER_PLAN]
+
+
+def find_done(steps: pd.DataFrame, log: pd.DataFrame, as_of: str, horizon_days: int) -> np.ndarray:
+    """Tell which steps of its stage a partner has had and does not get again.
+
+    Done is what was taken since the partner entered its stage. Only a step that clearly helps may be taken again, once
+    `horizon_days` have passed.
+
+    Args:
+        steps: `partner_id`, `action`, `entered_at` (of its stage; missing: all its logged steps count) and `clear` (the
+            step clearly helps there).
+        log: The table `actions`: partner_id, taken_at, action, and perhaps arrived_at.
+        as_of: Date YYYY-MM-DD; steps taken or arrived after its end are not seen.
+        horizon_days: Days until a step that clearly helps may be taken again.
+
+    Returns:
+        True where done, in the order of steps.
+    """
+    end = pd.Timestamp(as_of).normalize() + pd.Timedelta(days=1)
+    seen = log["taken_at"] < end
+    if "arrived_at" in log:
+        seen &= ~(log["arrived_at"] >= end)
+    last = log[seen].groupby(["partner_id", "action"])["taken_at"].max()
+    taken = last.reindex(pd.MultiIndex.from_frame(steps[["partner_id", "action"]])).reset_index(drop=True)
+    since = steps["entered_at"].reset_index(drop=True)
+    done = taken.notna() & ((taken >= since) | since.isna())
+    again = steps["clear"].to_numpy(dtype=bool) & (taken < end - pd.Timedelta(days=horizon_days)).to_numpy(dtype=bool)
+    return done.to_numpy(dtype=bool) & ~again
 
 
 def add_texts(plan: pd.DataFrame, actions: Mapping[str, Any], language: pd.Series | str) -> pd.DataFrame:
@@ -141,7 +176,7 @@ def _plain(entry: Any) -> dict[str, Any]:
     return entry.to_dict() if hasattr(entry, "to_dict") else dict(entry)
 
 
-def _split_effects(effects: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def split_effects(effects: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the effects on everybody, and those on each segment."""
     if "segment" not in effects:
         return effects, effects.assign(segment=None).head(0)
@@ -182,20 +217,11 @@ def _judge(row: pd.Series) -> tuple[bool, bool, float, float]:
 def _is_avoided(rows: pd.DataFrame, channels: Mapping[str, set[str]]) -> np.ndarray:
     """Tell which steps the partner does not want: the action, or all its channels."""
     told = rows["avoid"].fillna("")
-    words = {text: {word.strip().lower() for word in str(text).split(";")} for text in told.unique()}
+    words = {text: {word.strip().casefold() for word in str(text).split(";")} for text in told.unique()}
     pairs = {(action, text) for action, text in zip(rows["action"], told, strict=True)}
     avoided = {
         (action, text)
         for action, text in pairs
-        if action in words[text] or (channels[action] and channels[action] <= words[text])
+        if action.casefold() in words[text] or (channels[action] and channels[action] <= words[text])
     }
     return np.fromiter((pair in avoided for pair in zip(rows["action"], told, strict=True)), bool, len(rows))
-
-
-def _is_done(rows: pd.DataFrame, log: pd.DataFrame) -> np.ndarray:
-    """Tell which steps of the present stage the partner has had since entering it."""
-    last = log.groupby(["partner_id", "action"])["taken_at"].max()
-    taken = last.reindex(pd.MultiIndex.from_frame(rows[["partner_id", "action"]])).reset_index(drop=True)
-    since = rows["entered_at"].reset_index(drop=True)
-    done = taken.notna() & ((taken >= since) | since.isna())
-    return (done.to_numpy() & (rows["stage"] == rows["now"]).to_numpy()).astype(bool)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _BAR = 18  # px of a stage's bar
+_SIGN, _LINE = 8, 0.4  # a sign is so many px wide, a line such a part of a row high
+_ROOM = 310  # px of a phone for names and arcs
 _LEAST_SHARE = 0.005  # of everybody who entered the first stage: thinner streams are told in the table only
 
 
@@ -36,7 +38,7 @@ def draw_flow(moves: pd.DataFrame, *, stages: Sequence[str], exits: Sequence[str
 
     Returns:
         One bar a stage: who went forward (joined to the stage where they went), who left or went back, who is still
-        there; two lines below it say the shares.
+        there; the lines below it say the shares.
     """
     entered = moves.groupby("stage")["n"].sum().reindex(list(stages), fill_value=0)
     if not entered.sum():
@@ -81,19 +83,28 @@ def draw_transitions(moves: pd.DataFrame, *, stages: Sequence[str], exits: Seque
         moves: One row a kind of move: stage, next_stage (missing: still there, not drawn), n (stays).
         stages: Stages in order; the first is drawn on top.
         exits: Ways out, drawn on the right.
+
+    Returns:
+        The drawing; a number that finds no room beside its arc is left out.
     """
     told = moves.dropna(subset=["next_stage"])
-    told = told[told["n"] >= _LEAST_SHARE * told["n"].sum()]
+    of_exit = told["n"].groupby(told["next_stage"]).transform("sum").where(told["next_stage"].isin(exits), told["n"])
+    told = told[of_exit >= _LEAST_SHARE * told["n"].sum()]
     if told.empty:
         return draw_nothing()
     height = {stage: -float(number) for number, stage in enumerate(stages)}
     right = 0.75 * max(3.0, *(abs(height.get(a, 0) - height.get(b, 0)) for a, b in _list_pairs(told, exits))) + 1.5
     gap = len(stages) / (len(exits) + 1)
-    out = {name: 0.5 - gap * number for number, name in enumerate(exits, start=1)}
+    seen = {*told["stage"], *told["next_stage"]}
+    out = {name: 0.5 - gap * number for number, name in enumerate(exits, start=1) if name in seen}
     most = told["n"].max()
+    names, outside = (
+        [wrap_label(say_name(name), width) for name in those] for those, width in ((stages, 20), (out, 12))
+    )
+    px = right / max(_ROOM - _SIGN * (_measure(names) + _measure(outside)), 60)
     with apply_style():
         axes = open_axes(max(len(stages) * 44, 120) + 20)
-        written: list[tuple[float, float]] = []
+        written: list[tuple[float, float, float]] = []
         for here, there, n in told.sort_values("n", ascending=False, kind="stable")[
             ["stage", "next_stage", "n"]
         ].itertuples(index=False):
@@ -108,15 +119,14 @@ def draw_transitions(moves: pd.DataFrame, *, stages: Sequence[str], exits: Seque
             reach = 0.5 + 0.6 * abs(height[here] - height[there]) - (0.25 if back else 0)
             corners = [(0.0, height[here]), (reach, height[here]), (reach, height[there]), (0.0, height[there])]
             _draw_arc(axes, corners, width, QUIET if back else ACCENT, dashed=back)
-            _write_apart(
-                axes, written, 0.05 if back else reach * 0.75, (height[here] + height[there]) / 2, format_count(n)
-            )
-        axes.scatter([0] * len(height), list(height.values()), s=40, color=INK, zorder=3)
-        for name, y in out.items():
+            inside = [(0.05, (height[here] + height[there]) / 2)] if back and reach < 1 else []
+            _write_apart(axes, written, [*inside, *_list_places(corners)], format_count(n), px)
+        axes.scatter([0] * len(height), list(height.values()), s=40, color=INK, zorder=3, clip_on=False)
+        for (name, y), label in zip(out.items(), outside, strict=True):
             n = moves.loc[moves["next_stage"] == name, "n"].sum()
-            axes.scatter([right], [y], s=40, color=INK, zorder=3)
-            write_value(axes, right, y, f"{wrap_label(say_name(name), 12)}\n{format_count(n)}")
-        axes.set_yticks(list(height.values()), [wrap_label(say_name(name)) for name in height])
+            axes.scatter([right], [y], s=40, color=INK, zorder=3, clip_on=False)
+            write_value(axes, right, y, f"{label}\n{format_count(n)}")
+        axes.set_yticks(list(height.values()), names)
         axes.set(xticks=[], xlim=(-0.05, right), ylim=(-len(stages) + 0.5, 0.5))
     return axes
 
@@ -157,9 +167,37 @@ def _draw_arc(axes: "Axes", corners: list[tuple[float, float]], width: float, co
     axes.add_patch(PathPatch(path, fill=False, edgecolor=color, linewidth=width, alpha=0.75, linestyle=style))
 
 
-def _write_apart(axes: "Axes", written: list[tuple[float, float]], x: float, y: float, text: str) -> None:
-    """Write a number beside an arc, further to the right where one stands there already."""
-    while any(abs(y - other_y) < 0.4 and abs(x - other_x) < 0.6 for other_x, other_y in written):
-        x += 0.6
-    written.append((x, y))
-    write_value(axes, x, y, text)
+def _measure(labels: Sequence[str]) -> int:
+    """Return the signs of the longest line."""
+    return max((len(line) for label in labels for line in label.split("\n")), default=0)
+
+
+def _list_places(corners: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """List places along an arc where its number may stand, the middle first."""
+    (_, start), (reach, _), *_, (_, end) = corners
+    parts = [0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8]
+    return [(3 * part * (1 - part) * reach, start + (end - start) * part**2 * (3 - 2 * part)) for part in parts]
+
+
+def _write_apart(
+    axes: "Axes",
+    written: list[tuple[float, float, float]],
+    places: list[tuple[float, float]],
+    text: str,
+    px: float,
+) -> None:
+    """Write a number at the first place that is free of others, if there is one.
+
+    Args:
+        axes: What to write on.
+        written: Left and right end and height of what stands there; the number is added.
+        places: Places, the best first.
+        text: The number.
+        px: How wide a px is, in the units of the axes, on a phone.
+    """
+    wide = (len(text) * _SIGN + 6) * px
+    for x, y in places:
+        if all(abs(y - at) > _LINE or x + wide < left or x > end for left, end, at in written):
+            written.append((x, x + wide, y))
+            write_value(axes, x, y, text)
+            return

@@ -1,6 +1,6 @@
 """What the journey's page states and lists: traffic, those who wait, what steps did, routes, plans."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -263,17 +263,6 @@ def draw_effects(effects: pd.DataFrame) -> "Axes":
     return draw_dots(rows, "step", "change", format_share)
 
 
-def list_effects(effects: pd.DataFrame) -> pd.DataFrame:
-    """List what each step did in each stage, and why where nothing is told.
-
-    Args:
-        effects: What `estimate_action_effects` returns.
-    """
-    columns = ["action", "stage", "n", "n_without", "chance_with", "chance_without"]
-    listed = effects[[*columns, "effect_chance", "lower_chance", "upper_chance", "effect_value", "reason"]]
-    return listed.assign(action=listed["action"].map(say_name))
-
-
 def state_routes(routes: pd.DataFrame, *, to: str, within_days: int) -> str:
     """State the best way from the first stage that a way leads from, step by step.
 
@@ -367,10 +356,13 @@ def state_route_value(values: pd.DataFrame, *, currency: str, horizon_days: int)
     def money(value: float) -> str:
         return format_money(value, currency)
 
+    key = {1: "route_value", -1: "route_value_less", 0: "route_value_unclear"}[
+        (gain["lower"] > 0) - (gain["upper"] < 0)
+    ]
     return say_finding(
-        "route_value" if gain["lower"] > 0 or gain["upper"] < 0 else "route_value_unclear",
-        gain=money(gain["value"]),
-        interval=tell_between(gain, money),
+        key,
+        gain=money(abs(gain["value"]) if key == "route_value_less" else gain["value"]),
+        interval=_tell_reach(gain, money) if key == "route_value_less" else tell_between(gain, money),
         logged=money(by_method.loc["logged", "value"]),
         days=say_count("day", horizon_days),
     )
@@ -430,6 +422,6 @@ def _tell_way(steps: pd.DataFrame) -> str:
     return say("figures.then").join(told)
 
 
-def _tell_reach(row: pd.Series) -> str:
+def _tell_reach(row: pd.Series, form: Callable[[float], str] = format_share) -> str:
     bounds = sorted([abs(row["lower"]), abs(row["upper"])])
-    return tell_between(pd.Series({"lower": bounds[0], "upper": bounds[1]}), format_share)
+    return tell_between(pd.Series({"lower": bounds[0], "upper": bounds[1]}), form)
