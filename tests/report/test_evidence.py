@@ -18,6 +18,8 @@ REGIONS = [Params({"code": "north", "name": "North"}), Params({"code": "Київ
 ONE = f.PROFILE.head(1).assign(stability=f.NAN)
 SURE = f.MEMBERS.assign(probability=1.0, segment=0, segment_before=pd.NA, move_cause=None)
 NOWHERE = f.YEAR_BEFORE.assign(why_not="Nobody was in the programme a year ago.")
+WAYS = {"stages": f.STAGES[:3], "exits": f.STAGES[3:]}
+TIMES = f.TIMES.assign(target_days=[30.0, 60.0, f.NAN], within_target=[0.7, 0.4, f.NAN])
 POINTS = f.POINTS.assign(name="p", probability=1.0)
 CRITERIA = {"by": ["partner_type", "engagement_level"], "currency": "EUR"}
 
@@ -52,6 +54,19 @@ SHOWN = {
     "tier changes": lambda: evidence.show_tier_changes(f.TIER_CHANGES, partners=pd.DataFrame({"score": [1.0, 2.0]})),
     "economics": lambda: evidence.show_economics(f.ECONOMICS, currency="EUR"),
     "what if": lambda: evidence.show_what_if(f.WHAT_IF, currency="EUR"),
+    "flow": lambda: evidence.show_flow(f.MOVES, **WAYS),
+    "transitions": lambda: evidence.show_transitions(f.MOVES, **WAYS),
+    "cohorts": lambda: evidence.show_cohorts(f.COHORTS, horizon_days=90),
+    "groups": lambda: evidence.show_groups(f.SEGMENT_CONVERSION, bottlenecks=f.BOTTLENECKS.tail(1), horizon_days=90),
+    "waiting": lambda: evidence.show_waiting(f.WAITING),
+    "drop outs": lambda: evidence.show_drop_outs(f.DROP_OUTS, horizon_days=90),
+    "effects": lambda: evidence.show_effects(f.EFFECTS, horizon_days=90),
+    "routes": lambda: evidence.show_routes(f.ROUTES, to="activated", within_days=720, currency="EUR"),
+    "avoiding": lambda: evidence.show_avoiding(f.AVOIDING, currency="EUR"),
+    "route value": lambda: evidence.show_route_value(f.ROUTE_VALUE, currency="EUR", horizon_days=90),
+    "segment plans": lambda: evidence.show_segment_plans(f.SEGMENT_PLANS),
+    "time in stage": lambda: evidence.show_time_in_stage(TIMES),
+    "plan": lambda: evidence.show_plan(f.PLAN, currency="EUR"),
 }
 LEFT_OUT = {
     "sizes": lambda: evidence.show_segment_sizes(ONE, ONE, region="all"),
@@ -70,6 +85,26 @@ LEFT_OUT = {
     "drift": lambda: evidence.show_drift(f.DRIFT.head(0), NOWHERE),
 }
 SAID = {
+    "flow": (lambda: evidence.show_flow(f.MOVES.head(0), **WAYS), "We do not know where partners stand"),
+    "transitions": (lambda: evidence.show_transitions(f.MOVES.tail(1), **WAYS), "We do not know of any move"),
+    "cohorts": (lambda: evidence.show_cohorts(f.COHORTS.tail(2), horizon_days=90), "not two of them"),
+    "groups": (
+        lambda: evidence.show_groups(f.SEGMENT_CONVERSION, bottlenecks=f.BOTTLENECKS.head(0), horizon_days=90),
+        "We do not know how segments differ",
+    ),
+    "waiting": (lambda: evidence.show_waiting(f.WAITING.head(0)), "We do not see anything"),
+    "drop outs": (lambda: evidence.show_drop_outs(f.DROP_OUTS.head(0), horizon_days=90), "We do not know of anybody"),
+    "effects": (lambda: evidence.show_effects(f.EFFECTS.tail(1), horizon_days=90), "We do not know of a step"),
+    "routes": (
+        lambda: evidence.show_routes(f.ROUTES.tail(1), to="activated", within_days=720, currency="EUR"),
+        "nothing is known of leaving left",
+    ),
+    "avoiding": (lambda: evidence.show_avoiding(f.AVOIDING.head(0), currency="EUR"), "We do not know of a step"),
+    "route value": (
+        lambda: evidence.show_route_value(f.ROUTE_VALUE.head(0), currency="EUR", horizon_days=90),
+        "no step was logged",
+    ),
+    "segment plans": (lambda: evidence.show_segment_plans(f.SEGMENT_PLANS.head(0)), "We do not have a next step"),
     "structure": (lambda: evidence.show_structure(NOT_FOUND, segments=1), "35 partners are too few"),
     "map": (
         lambda: evidence.show_segment_map(POINTS.assign(segment=0), f.SIZES, f.EXEMPLARS.head(0), evidence=NOT_FOUND),

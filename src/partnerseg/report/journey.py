@@ -356,13 +356,12 @@ def state_route_value(values: pd.DataFrame, *, currency: str, horizon_days: int)
     def money(value: float) -> str:
         return format_money(value, currency)
 
-    key = {1: "route_value", -1: "route_value_less", 0: "route_value_unclear"}[
-        (gain["lower"] > 0) - (gain["upper"] < 0)
-    ]
+    less = bool(gain["upper"] < 0)
+    clear = less or bool(gain["lower"] > 0)
     return say_finding(
-        key,
-        gain=money(abs(gain["value"]) if key == "route_value_less" else gain["value"]),
-        interval=_tell_reach(gain, money) if key == "route_value_less" else tell_between(gain, money),
+        ("route_value_less" if less else "route_value") if clear else "route_value_unclear",
+        gain=money(abs(gain["value"]) if less else gain["value"]),
+        interval=_tell_reach(gain, money) if less else tell_between(gain, money),
         logged=money(by_method.loc["logged", "value"]),
         days=say_count("day", horizon_days),
     )
