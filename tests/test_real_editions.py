@@ -86,12 +86,17 @@ def test_online_retail_totals_are_the_published_ones(retail):
     assert len(list(edition.glob("*/*.html"))) == 5
 
 
-def test_online_retail_shows_why_there_are_segments_and_invents_no_journey(retail):
+def test_online_retail_shows_why_there_are_segments_and_tells_stages_from_sales(retail):
     edition, models = retail
     # Who bought within the last year and who did not are far apart in all that a year's orders tell.
     page = read_text(edition / "all" / "02-segments.html")
     assert "separate segments" in page
     assert models.segmenter.n_segments_ > 1
     assert (models.segmenter.stability_ >= 0.6).all()
-    assert "no stage was recorded" in read_text(edition / "all" / "04-journey.html").lower()
+    sales = models.programme.frame("sales")
+    last = sales[~sales["is_return"].astype(bool)].groupby("partner_id")["sold_at"].max().dt.normalize()
+    silent = int((last + pd.Timedelta(days=180) <= pd.Timestamp("2011-12-09")).sum())
+    stages = models.table("stages")["stage"].value_counts()
+    assert stages["silent"] == silent and stages.sum() == len(last)
+    assert "We do not have a next step to propose" in read_text(edition / "all" / "04-journey.html")
     assert "We know nothing about" in read_text(edition / "all" / "01-data.html")

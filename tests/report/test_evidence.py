@@ -8,6 +8,7 @@ import pytest
 
 from partnerseg.params import Params
 from partnerseg.report import evidence
+from partnerseg.report.findings import is_known
 from tests.report import frames as f
 
 FOUND = SimpleNamespace(found=True, reason="", statistic=5.9, null_95=2.0, shape="separate segments")
@@ -123,6 +124,7 @@ def test_every_piece_has_a_finding_and_a_measure_without_gaps(piece):
     shown = SHOWN[piece]()
     finding, measure = shown.text.split("\n")
     assert finding.endswith(".")
+    assert is_known(finding)
     assert measure
     assert "{" not in shown.text
     assert "nan" not in shown.text.split()

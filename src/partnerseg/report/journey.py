@@ -12,7 +12,10 @@ from partnerseg.report.language import (
     format_count,
     format_date,
     format_money,
+    format_number,
+    format_points,
     format_share,
+    format_value,
     join_some,
     say,
     say_count,
@@ -188,7 +191,8 @@ def list_waiting(waiting: pd.DataFrame) -> pd.DataFrame:
             lower, upper.
     """
     listed = waiting[["stage", "attribute", "value", "n", "share", "share_gone_on", "difference", "lower", "upper"]]
-    return listed.rename(columns={"n": "partners", "share": "share_waiting"})
+    listed = listed.assign(attribute=listed["attribute"].map(say_name), value=listed["value"].map(say_name))
+    return listed.rename(columns={"n": "partners", "share": "share_waiting", "difference": "difference_share"})
 
 
 def state_drop_outs(drop_outs: pd.DataFrame, *, horizon_days: int) -> str:
@@ -237,8 +241,8 @@ def state_effects(effects: pd.DataFrame, *, horizon_days: int) -> str:
                         f"effects_{word}_{kind}",
                         action=say_name(row["action"]),
                         stage=say_name(row["stage"]),
-                        change=format_share(abs(row["effect"])),
-                        interval=_tell_reach(row),
+                        change=format_share(abs(row["effect"])) if kind == "value" else _tell_points(row["effect"]),
+                        interval=_tell_reach(row, format_share if kind == "value" else _format_points),
                         days=days,
                     )
                 )
@@ -278,7 +282,7 @@ def state_routes(routes: pd.DataFrame, *, to: str, within_days: int) -> str:
     start = told["start"].iloc[0]
     own = told[told["start"] == start]
     return say_finding(
-        "routes",
+        "routes_waiting" if own["action"].eq(_NOTHING).all() else "routes",
         start=say_name(start),
         to=say_name(to),
         way=_tell_way(own),
@@ -301,7 +305,7 @@ def list_routes(routes: pd.DataFrame, *, currency: str) -> pd.DataFrame:
         first = own.iloc[0]
         rows.append(
             {
-                "start": start,
+                "start": say_name(start),
                 "route": route,
                 "way": _tell_way(own),
                 "arrive": first["route_chance"],
@@ -329,9 +333,9 @@ def state_avoiding(avoiding: pd.DataFrame, *, objective: str, currency: str) -> 
     first = known.sort_values("loses", ascending=False, kind="stable").iloc[0]
     loss = first["loses"]
     told = {
-        "value": format_money(loss, currency),
-        "chance": say("findings.of_chance", share=format_share(loss)),
-        "time": say_count("day", round(loss)),
+        "value": say("findings.a_partner", amount=format_money(loss, currency)),
+        "chance": say("findings.of_chance", n=format_number(loss * 100, digits=2)),
+        "time": say("findings.a_partner", amount=say_count("day", round(loss))),
     }
     return say_finding(
         "avoiding", action=say_name(first["action"]), start=say_name(first["start"]), loses=told[objective]
@@ -421,6 +425,14 @@ def _tell_way(steps: pd.DataFrame) -> str:
     return say("figures.then").join(told)
 
 
-def _tell_reach(row: pd.Series, form: Callable[[float], str] = format_share) -> str:
+def _format_points(chance: float) -> str:
+    return format_points(100 * chance)
+
+
+def _tell_points(chance: float) -> str:
+    return format_value(abs(100 * chance), "points")
+
+
+def _tell_reach(row: pd.Series, form: Callable[[float], str]) -> str:
     bounds = sorted([abs(row["lower"]), abs(row["upper"])])
     return tell_between(pd.Series({"lower": bounds[0], "upper": bounds[1]}), form)
