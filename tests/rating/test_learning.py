@@ -102,6 +102,26 @@ def test_effects_memory_and_noise_are_those_planted():
     assert test["noise"] == pytest.approx(100, rel=0.25)
 
 
+@pytest.mark.parametrize("every", [1, 2])
+def test_noise_is_told_from_levels_that_busy_partners_have_more_of(every):
+    # Deviations of the level of 12 and 4 points for those with 6 tests a period and with 1; a factor of 8 points, told
+    # every period or every other; a case has variance 100. Means of six panels, of which one varies
+    # by up to 20%. With the level or changes of the factor taken for noise it would be 135 or more.
+    found = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        panel = draw_panel(seed, partners=1000)
+        busy = rng.random((1000, 1)) < 0.5
+        tests = rng.poisson(np.where(busy, 6, 1), (1000, len(ENDS))) * (np.arange(len(ENDS)) % every == 0)
+        level = rng.normal(size=(1000, 1)) * np.where(busy, 12, 4) + 8 * draw_factors(rng, 1000, len(ENDS), 0.7)
+        score = 50 + level + 10 * rng.normal(size=tests.shape) / np.sqrt(np.maximum(tests, 1))
+        panel["test"] = np.where(tests > 0, score, np.nan).T.ravel()
+        panel["tests"] = tests.T.ravel().astype(float)
+        measures = expect_changes(panel, FACTORS, counts=COUNTS).measures
+        found.append(measures.set_index("feature").loc["test", "noise"])
+    assert np.mean(found) == pytest.approx(100, rel=0.2)
+
+
 def test_what_is_expected_is_the_exact_conditional_mean_of_what_was_seen_so_far():
     rng = np.random.default_rng(3)
     partners, dates, memory = 4, 5, 0.6
@@ -240,6 +260,38 @@ def test_a_weight_is_the_effect_over_the_spread_of_points_and_the_unknown_keeps_
     assert found["luck"] < 0.05
     with pytest.raises(ValueError, match="changes tell of no factor"):
         learn_weights(points[["unknown"]], told)
+
+
+def draw_alike(correlation: float, seed: int = 0) -> Changes:
+    """Care and luck of that correlation, of which care alone has an effect, as skill has."""
+    rng = np.random.default_rng(seed)
+    X = pd.DataFrame(rng.normal(size=(4000, 3)), columns=["skill", "care", "luck"])
+    X["luck"] = correlation * X["care"] + np.sqrt(1 - correlation**2) * X["luck"]
+    X.index = pd.MultiIndex.from_product([["2026-03-31"], range(4000)], names=["as_of", "partner_id"])
+    y = 0.5 * X["skill"] + 0.5 * X["care"] + rng.normal(size=4000)
+    return Changes(X, y, 0.8, pd.DataFrame())
+
+
+def test_factors_told_by_the_same_events_are_learned_as_one_and_share_as_the_prior_says():
+    rng = np.random.default_rng(1)
+    points = pd.DataFrame(rng.normal(50, [10, 10, 20], (500, 3)), columns=["skill", "care", "luck"])
+    prior = pd.Series({"skill": 2.0, "care": 3.0, "luck": 1.0})
+    alike = learn_weights(points, draw_alike(0.8), prior=prior)
+    assert alike.details["learned_as"].to_dict() == {
+        "skill": "skill", "care": "care + luck", "luck": "care + luck"
+    }  # fmt: skip
+    # Of weights, which are of a point, the prior says 3 to 1.
+    assert alike.weights["care"] / alike.weights["luck"] == pytest.approx(3.0)
+    deviation = points.std()
+    effect = alike.details["effect"]
+    assert effect["care"] / effect["luck"] == pytest.approx(3 * deviation["care"] / deviation["luck"])
+    # What both do together is what care does: 0.5 for a deviation of care brings 0.8 of luck.
+    assert effect["care"] + 0.8 * effect["luck"] == pytest.approx(effect["skill"], rel=0.2)
+    apart = learn_weights(points, draw_alike(0.3), prior=prior)
+    assert apart.details["learned_as"].tolist() == ["skill", "care", "luck"]
+    assert apart.weights["luck"] < 0.1 * apart.weights["care"]
+    against = learn_weights(points, draw_alike(-0.8), prior=prior)
+    assert against.details["learned_as"].tolist() == ["skill", "care", "luck"]
 
 
 # Features of periods

@@ -29,6 +29,7 @@ OUTCOME = "frequency_365d"  # in a panel of periods: the orders of the period
 LONGEST = 365  # days of a period: the windows of the features
 MIN_DATES = 12  # with fewer, what only follows from the outcome seems to precede it
 MIN_PAIRS = 100  # repeated measures that tell a covariance, at least
+ALIKE = 0.5  # correlation of two factors' expected changes from which on they are learned as one
 MEMORIES = np.arange(0.05, 0.985, 0.01)
 QUANTILES = (0.01, 0.99)  # bounds of a feature without stated ones: only what is far out is pulled in
 
@@ -253,7 +254,8 @@ def learn_weights(
 
     Effects are of a standard deviation; a weight is of a point, so the effect is divided by the deviation of the points
     among partners. A factor of which `changes` tell nothing, or on which partners do not differ, keeps its share of the
-    prior.
+    prior. Factors whose expected changes correlate by 0.5 or more (told by the same events: replies are both audience
+    communication and prospecting) cannot be told apart: they are learned as one and share its effect as the prior says.
 
     Args:
         points: Partners x factors at one date, 0-100; missing where unknown.
@@ -261,7 +263,9 @@ def learn_weights(
         prior: The expert's weights; None means equal weights.
 
     Returns:
-        As `weights.learned`, a weight for each column of `points`; `details` are of the factors learned.
+        As `weights.learned`, a weight for each column of `points`; `details` has a row a factor learned: `learned_as`
+        (its name, or the names of those learned as one), `n` and `correlation` of these, and the factor's own `effect`
+        and `prior`: deviations of the outcome for one deviation of the factor.
 
     Raises:
         ValueError: As `weights.learned`; or `changes` tell of no factor.
@@ -284,10 +288,28 @@ def learn_weights(
     if not told:
         raise ValueError("changes tell of no factor: too few of its measures repeat; use stated weights")
     stated = expert[told] * deviation[told]
-    found = learned(changes.X[told], changes.y, prior=stated if stated.sum() > 0 else None)
+    names = _join_alike(changes.X[told])
+    whole = stated.groupby(names).transform("sum")
+    shares = (stated / whole).where(whole > 0, 1 / names.groupby(names).transform("size"))
+    joined = (changes.X[told] * shares).T.groupby(names).sum().T
+    prior = stated.groupby(names).sum() if stated.sum() > 0 else None
+    found = learned(joined, changes.y, prior=prior)
+    details = found.details.assign(learned_as=found.details.index).loc[names].set_axis(shares.index)
+    one = shares / joined.std()[names].to_numpy()
+    details = details.assign(effect=details["effect"] * one, prior=details["prior"] * one)
     weights = expert.copy()
-    weights[told] = direct(found.weights / deviation[told]).weights * expert[told].sum()
-    return replace(found, weights=direct(weights).weights)
+    effects = found.weights[names].to_numpy() * shares
+    weights[told] = direct(effects / deviation[told]).weights * expert[told].sum()
+    return replace(found, weights=direct(weights).weights, details=details)
+
+
+def _join_alike(X: pd.DataFrame) -> pd.Series:
+    """Name what each factor is learned with: itself, or all that are alike, directly or by way of others."""
+    from scipy.sparse.csgraph import connected_components
+
+    alike = X.corr().to_numpy() >= ALIKE
+    groups = pd.Series(connected_components(alike, directed=False)[1], index=X.columns)
+    return groups.map({group: " + ".join(map(str, own)) for group, own in groups.groupby(groups).groups.items()})
 
 
 def _list_own(outcome: str) -> list[str]:
@@ -426,10 +448,17 @@ def _separate_noise(measures: Sequence[_Measure]) -> tuple[float, list[_Noise]]:
             found.append(_Noise(one, np.nan, np.nan, np.nan))
             continue
         signal, level, _ = _fit_repeats(one, own, memory)
-        known = one.cases > 0
-        noise = np.mean(((one.values**2 - signal - level) * one.cases)[known])
-        found.append(_Noise(one, signal, level, max(float(noise), 1e-6 * one.variance)))
+        noise = _measure_noise(one, int(own[0, 0]), signal, memory)
+        found.append(_Noise(one, signal, level, max(noise, 1e-6 * one.variance)))
     return memory, found
+
+
+def _measure_noise(measure: _Measure, lag: int, signal: float, memory: float) -> float:
+    """Variance of one case, from differences over the lag: a partner's level drops out of them, whatever it is."""
+    cases, later = measure.cases[:, :-lag], measure.cases[:, lag:]
+    squares = (measure.values[:, lag:] - measure.values[:, :-lag]) ** 2 - 2 * signal * (1 - memory**lag)
+    known = (cases > 0) & (later > 0)
+    return float(np.mean((squares * cases * later)[known] / (cases + later)[known]))
 
 
 def _tell_measures(found: Sequence[_Noise]) -> pd.DataFrame:
