@@ -726,6 +726,14 @@ def test_noise_widens_intervals_where_it_is():
         rating.rank_interval(features, errors=errors.assign(sales=-1.0), draws=5)
 
 
+def test_ids_of_text_and_numbers_are_refused_where_their_order_counts():
+    features = make_features(n=60, missing=0)
+    rating = PartnerRating(TABLE).fit(features)
+    mixed = features.set_axis(pd.Index([7, *features.index[1:]], dtype=object, name="partner_id"))
+    with pytest.raises(ValueError, match=r"partner_id holds 7 and 'P0059', must be all text or all numbers; read the"):
+        rating.rank_interval(mixed, draws=5)
+
+
 def test_noise_is_drawn_around_what_is_expected():
     # Two partners with equal records; behind the first, less is expected: it is last in most draws.
     features = pd.DataFrame({"x": [50.0, 50, 40]}, index=["a", "b", "c"])

@@ -304,13 +304,13 @@ class PartnerRating(BaseEstimator):
             always holds the rank itself. All missing where the partner is not rated.
 
         Raises:
-            ValueError: As `score`; or there is more than one date, an error is negative or infinite, `draws` is
-                under 1, or `level` is not between 0 and 1.
+            ValueError: As `score`; or there is more than one date, ids mix text and numbers, an error is negative or
+                infinite, `draws` is under 1, or `level` is not between 0 and 1.
         """
         check_draws(draws, level)
         _check_one_date(features)
         result = self.score(features)[["rank"]]
-        rated = result.index[result["rank"].notna()].sort_values()
+        rated = _sort_partners(result.index[result["rank"].notna()])
         rows = features.loc[rated]
         weights = self._take_weights(rows)
         weighs = weights > 0 if weights.ndim == 1 else (weights > 0).any(axis=0)
@@ -815,6 +815,18 @@ def _to_plain(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return value.tolist()
     return float(value) if isinstance(value, Real | Decimal) else str(value)
+
+
+def _sort_partners(index: pd.Index) -> pd.Index:
+    """Sort ids, so that draws do not depend on the order of rows."""
+    try:
+        return index.sort_values()
+    except TypeError:
+        kinds = {type(name): repr(name) for name in index}
+        raise ValueError(
+            f"features: partner_id holds {' and '.join(kinds.values())}, must be all text or all numbers; "
+            'read the file with dtype={"partner_id": str}'
+        ) from None
 
 
 def _pack(frame: pd.DataFrame) -> dict[str, Any]:
