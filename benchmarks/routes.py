@@ -6,19 +6,23 @@ python benchmarks/routes.py [RUNS]
 exits, actions of which some are useless and one harms). Told: the gap between `solve_process` and a linear program
 (HiGHS); what rules learned from 10,000 journeys under a random logging policy lose on the true process against its
 optimum over 8 periods (by `solve_process`, which may change its mind as time runs out, and by route 1 of
-`find_routes`, one action a stage); whether a route's interval holds its true chance; coverage of `policy_value`, RUNS
-logs (default 20) of 10,000 journeys of 2 periods for each process; refusals where overlap is planted to
-be missing, and false ones. About 10 minutes on one core.
+`find_routes`, one action a stage); whether a route's interval holds its true chance; where the partner-like ones lose
+most; the same regret over RUNS logs (default 20) of each of them, beside an oracle that knows all there is to know of
+how such processes are made but for which action is which; coverage of `policy_value`, RUNS
+logs of 10,000 journeys of 2 periods for each process; refusals where overlap is planted to
+be missing, and false ones. About 15 minutes on one core.
 """
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import linprog
 from scipy.sparse import lil_array
+from scipy.special import softmax, xlogy
 
 from partnerseg.journey.policies import policy_value
 from partnerseg.journey.routes import OBJECTIVES, Process, estimate_process, find_routes, solve_process
@@ -26,6 +30,8 @@ from partnerseg.journey.routes import OBJECTIVES, Process, estimate_process, fin
 RESULT = Path(__file__).parent / "results" / "2026-11-22-routes.md"
 PERIODS, SHORT, JOURNEYS, PERIOD_DAYS = 8, 2, 10_000, 90
 LOGGED = (8, 12)  # periods of the journeys that are learned from: two and three years
+LOGS = ((JOURNEYS, 8), (JOURNEYS, 12), (10 * JOURNEYS, 8))  # journeys and periods of the logs beside an oracle
+POWERS = (0.8, 1.2)  # of the multiplied odds of moving forward, at least and at most
 STAGES, EXITS = ("recruited", "onboarded", "activated", "growing", "strategic"), ("dormant", "left")
 # Odds of moving forward, and of going dormant or leaving, that an action multiplies, by stage; 1 elsewhere.
 EFFECTS = {
@@ -86,13 +92,7 @@ def make_partner_like(seed: int) -> Process:
         if here == dormant:
             odds[states.index("activated")], odds[left] = random.uniform(0.05, 0.15), random.uniform(0.05, 0.15)
         for place, action in enumerate(actions):
-            forward, exits = EFFECTS.get(action, ({}, 1.0))
-            times = np.ones(len(states))
-            ahead = states.index("activated") if here == dormant else here + 1
-            times[ahead : last + 1] = forward.get(states[here], 1.0) ** random.uniform(0.8, 1.2)
-            if here <= last:
-                times[[dormant, left]] = exits
-            transitions[place, here] = odds * times / (odds * times).sum()
+            transitions[place, here] = share(odds * multiply_odds(action, here, random.uniform(*POWERS)))
     money = np.array([200.0, 800.0, 3_000.0, 8_000.0, 20_000.0, 100.0, 0.0]) * random.uniform(0.7, 1.3, len(states))
     costs = np.tile(np.array(list(COSTS.values()))[:, None], (1, len(states)))
     costs[:, left] = 0
@@ -100,6 +100,22 @@ def make_partner_like(seed: int) -> Process:
     return Process(
         states, actions, transitions, np.full(shape, JOURNEYS), np.tile(money, (shape[0], 1)), costs, PERIOD_DAYS
     )
+
+
+def multiply_odds(action: str, here: int, power: float) -> np.ndarray:
+    """Return what an action multiplies the odds of each next state by, in a state of a partner-like process."""
+    states = STAGES + EXITS
+    forward, exits = EFFECTS.get(action, ({}, 1.0))
+    times = np.ones(len(states))
+    ahead = states.index("activated") if states[here] == "dormant" else here + 1
+    times[ahead : len(STAGES)] = forward.get(states[here], 1.0) ** power
+    if here < len(STAGES):
+        times[[states.index(name) for name in EXITS]] = exits
+    return times
+
+
+def share(odds: np.ndarray) -> np.ndarray:
+    return odds / odds.sum()
 
 
 def list_processes() -> Iterator[tuple[str, Process, str, str]]:
@@ -227,13 +243,10 @@ def measure_regret(logged: int) -> tuple[pd.DataFrame, pd.DataFrame]:
         learned = estimate_process(log, process.states, period_days=PERIOD_DAYS)
         same = np.array([process.actions.index(name) for name in learned.actions])
         for objective in OBJECTIVES:
-            options = {"objective": objective, "to": to, "periods": PERIODS}
-            best, solved = (read_rules(each, solve_process(each, **options).rules) for each in (process, learned))
             routes = find_routes(learned, start, to=to, objective=objective, within_days=PERIODS * PERIOD_DAYS)
-            route = np.tile(read_route(learned, routes), (PERIODS, 1))
-            most = evaluate_rules(process, best, objective, to)[here]
-            lost = [most - evaluate_rules(process, same[rules], objective, to)[here] for rules in (solved, route)]
-            rows.append((kind, objective, *(np.array(lost) / abs(most))))
+            route = np.tile(same[read_route(learned, routes)], (PERIODS, 1))
+            solved = solve_rules(process, learned, objective, to)
+            rows.append((kind, objective, *(lose(process, each, objective, start, to) for each in (solved, route))))
             for place, own in routes.dropna(subset="route").groupby("route"):
                 rule = np.tile(same[read_route(learned, routes, int(place))], (PERIODS, 1))
                 truth = evaluate_rules(process, rule, "chance", to)[here]
@@ -243,6 +256,119 @@ def measure_regret(logged: int) -> tuple[pd.DataFrame, pd.DataFrame]:
         pd.DataFrame(rows, columns=["processes", "objective", "solved", "route"]),
         pd.DataFrame(told, columns=["processes", "routes", "held"]),
     )
+
+
+def solve_rules(process: Process, learned: Process, objective: str, to: str) -> np.ndarray:
+    """Return the best rules of what was learned (periods x states), as places in the actions of the process."""
+    rules = read_rules(learned, solve_process(learned, objective=objective, to=to, periods=PERIODS).rules)
+    return np.array([process.actions.index(name) for name in learned.actions])[rules]
+
+
+def lose(process: Process, rules: np.ndarray, objective: str, start: str, to: str) -> float:
+    """Return the regret of rules, relative to the optimum."""
+    here = process.states.index(start)
+    best = solve_rules(process, process, objective, to)
+    most, own = (evaluate_rules(process, each, objective, to)[here] for each in (best, rules))
+    return float((most - own) / abs(most))
+
+
+def learn_as_oracle(process: Process, log: pd.DataFrame) -> np.ndarray:
+    """Return the expected transitions given the log, by Bayes' rule, of one who knows how the process was made.
+
+    Known are the odds without a step in this very process, `EFFECTS` and `POWERS`; not known is, in each stage, which
+    action is which (any, with equal chances). So a method that has only the log can hardly lose less on average,
+    unless it learns from one stage what the same action does in another.
+    """
+    keys = [
+        pd.Categorical(log[name], names)
+        for name, names in (("action", process.actions), ("stage", process.states), ("next_stage", process.states))
+    ]
+    seen = np.zeros(process.transitions.shape)
+    np.add.at(seen, tuple(key.codes for key in keys), 1)
+    expected = np.empty_like(seen)
+    for here, odds in enumerate(process.transitions[process.actions.index("none")]):
+        kinds = np.array(
+            [
+                share(odds * multiply_odds(action, here, power))
+                for action in process.actions
+                for power in np.linspace(*POWERS, 9)
+            ]
+        )
+        expected[:, here] = softmax(xlogy(seen[:, None, here], kinds).sum(axis=2), axis=1) @ kinds
+    return expected
+
+
+def measure_logs(runs: int) -> pd.DataFrame:
+    """Return one row a log of a partner-like process and objective with its regrets, and those of an oracle."""
+    rows = []
+    for seed in range(5):
+        process, start, to = make_partner_like(seed), "recruited", "strategic"
+        for journeys, logged in LOGS:
+            for run in range(runs if journeys == JOURNEYS else max(runs // 5, 1)):
+                random = np.random.default_rng((40_000 + seed, journeys, logged, run))
+                log = draw_journeys(process, random_logging(process, random), 0, journeys, logged, random)
+                learned = estimate_process(log, process.states, period_days=PERIOD_DAYS)
+                order = [process.actions.index(name) for name in learned.actions]
+                told = np.where(np.isnan(learned.transitions), np.nan, learn_as_oracle(process, log)[order])
+                for objective in OBJECTIVES:
+                    routes = find_routes(
+                        learned, start, to=to, objective=objective, within_days=PERIODS * PERIOD_DAYS, alternatives=0
+                    )
+                    rules = {
+                        "route 1 of find_routes": np.tile(np.array(order)[read_route(learned, routes)], (PERIODS, 1)),
+                        "solve_process": solve_rules(process, learned, objective, to),
+                        "oracle": solve_rules(process, replace(learned, transitions=told), objective, to),
+                    }
+                    truth = evaluate_rules(process, rules["route 1 of find_routes"], "chance", to)[0]
+                    held = routes["lower"].iloc[0] <= truth <= routes["upper"].iloc[0]
+                    rows += [
+                        (journeys, logged, seed, objective, who, lose(process, rule, objective, start, to), held)
+                        for who, rule in rules.items()
+                    ]
+    return pd.DataFrame(rows, columns=["journeys", "periods", "process", "objective", "by", "lost", "held"])
+
+
+def measure_floor() -> pd.DataFrame:
+    """Return one row a process and objective: what route 1 of the true process loses, as it has one action a stage."""
+    rows = []
+    for kind, process, start, to in list_processes():
+        for objective in OBJECTIVES:
+            options = {"objective": objective, "within_days": PERIODS * PERIOD_DAYS, "alternatives": 0}
+            rule = np.tile(read_route(process, find_routes(process, start, to=to, **options)), (PERIODS, 1))
+            rows.append((kind, objective, lose(process, rule, objective, start, to)))
+    return pd.DataFrame(rows, columns=["processes", "objective", "lost"])
+
+
+def find_mistakes() -> pd.DataFrame:
+    """Return, for the logs of 8 periods of the partner-like processes, the stage whose steps lose most chance."""
+    rows = []
+    for number, (kind, process, start, to) in enumerate(list_processes()):
+        if kind == "random":
+            continue
+        random = np.random.default_rng((10_000 + number, LOGGED[0]))
+        log = draw_journeys(process, random_logging(process, random), 0, JOURNEYS, LOGGED[0], random)
+        learned = estimate_process(log, process.states, period_days=PERIOD_DAYS)
+        best, solved = (solve_rules(process, each, "chance", to) for each in (process, learned))
+        alone = np.tile(best, (len(STAGES) - 1, 1, 1))
+        for here in range(len(alone)):
+            alone[here, :, here] = solved[:, here]
+        lost = np.array([lose(process, rules, "chance", start, to) for rules in alone])
+        here = int(lost.argmax())
+        steps = [process.actions[rules[-1 - here, here]] for rules in (best, solved)]
+        told = [_tell_step(process, log, step, here) for step in steps]
+        total = lose(process, solved, "chance", start, to)
+        rows.append((number - 50, f"{total:.1%}", STAGES[here], f"{lost[here]:.1%}", *told))
+    return pd.DataFrame(
+        rows, columns=["process", "loses", "most in", "there", "best step: n, true, seen", "taken: n, true, seen"]
+    )
+
+
+def _tell_step(process: Process, log: pd.DataFrame, step: str, here: int) -> str:
+    """Return the decisions with a step and its chance to move forward, true and seen with its standard error."""
+    own = log[(log["action"] == step) & (log["stage"] == STAGES[here])]
+    seen = own["next_stage"].isin(STAGES[here + 1 :]).mean()
+    truth = process.transitions[process.actions.index(step), here, here + 1 : len(STAGES)].sum()
+    return f"{step}: {len(own)}, {truth:.3f}, {seen:.3f} ± {np.sqrt(truth * (1 - truth) / len(own)):.3f}"
 
 
 def soften(process: Process, rule: np.ndarray, share: float, chances: np.ndarray) -> np.ndarray:
@@ -381,6 +507,29 @@ def tell_held(routes: pd.DataFrame) -> str:
     return to_markdown(table.assign(mean=table["mean"].map("{:.1%}".format)).rename(columns={"mean": "held"}))
 
 
+def tell_floor(floor: pd.DataFrame) -> str:
+    table = floor.groupby(["processes", "objective"])["lost"].agg(["mean", "max"]).map("{:.2%}".format).reset_index()
+    return to_markdown(table.rename(columns={"max": "worst"}))
+
+
+def tell_logs(logs: pd.DataFrame) -> str:
+    """One row a kind of log, objective and who; the interval is of the chance of route 1."""
+    rows = []
+    for (journeys, periods, objective, who), own in logs.groupby(["journeys", "periods", "objective", "by"]):
+        lost, each = own["lost"], own.groupby("process")["lost"]
+        within = f"{(lost <= 0.05).mean():.1%}"
+        worst = f"{each.apply(lambda its: (its <= 0.05).mean()).min():.0%}"
+        together = f"{(lost.groupby(each.cumcount()).max() <= 0.05).mean():.0%}"
+        mean = f"{lost.mean():.2%}", f"{each.mean().max():.2%}", f"{lost.max():.1%}"
+        held = f"{own['held'].mean():.1%}" if who.startswith("route") else ""
+        rows.append((f"{journeys:,}", periods, objective, who, len(own), *mean, within, worst, together, held))
+    columns = [
+        "journeys", "periods", "objective", "by", "logs", "mean", "largest mean of a process", "worst log",
+        "logs at most 5%", "least of a process", "all five", "interval held",
+    ]  # fmt: skip
+    return to_markdown(pd.DataFrame(rows, columns=columns))
+
+
 def tell_learned() -> str:
     parts = []
     for logged in LOGGED:
@@ -392,7 +541,16 @@ def tell_learned() -> str:
     return "\n\n".join(parts)
 
 
-def write_result(runs: int, gaps: pd.DataFrame, learned: str, coverage: pd.DataFrame, refusals: pd.DataFrame) -> None:
+def write_result(
+    runs: int,
+    gaps: pd.DataFrame,
+    learned: str,
+    floor: pd.DataFrame,
+    mistakes: pd.DataFrame,
+    logs: pd.DataFrame,
+    coverage: pd.DataFrame,
+    refusals: pd.DataFrame,
+) -> None:
     told = coverage[(coverage["method"] == "doubly_robust") & (coverage["reason"] == "")]
     each = told.groupby("process")["held"].mean()
     RESULT.write_text(
@@ -407,6 +565,22 @@ def write_result(runs: int, gaps: pd.DataFrame, learned: str, coverage: pd.DataF
 ## What rules learned from {JOURNEYS:,} journeys lose of the true optimum over {PERIODS} periods, random logging policy
 
 {learned}
+
+What route 1 loses where nothing need be learned: one action a stage, whatever time is left
+
+{tell_floor(floor)}
+
+Where the partner-like ones lose most chance after journeys of 8 periods, if only the steps of that stage were learned
+
+{to_markdown(mistakes)}
+
+## The same over {runs} logs of each partner-like process, beside an oracle
+
+The oracle knows the odds without a step and the table of effects, but not which action is which in a stage: it loses
+what {JOURNEYS:,} journeys cannot tell. With ten times the journeys {max(runs // 5, 1)} logs a process.
+`all five`: runs in which no process loses over 5%. All rules are judged over {PERIODS} periods.
+
+{tell_logs(logs)}
 
 ## Value of a policy, {JOURNEYS:,} journeys of {SHORT} periods, {runs} logs a process
 
@@ -424,4 +598,5 @@ Of {len(told)} doubly robust values told, {told["held"].mean():.1%} have the tru
 
 if __name__ == "__main__":
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 20
-    write_result(runs, measure_gap(), tell_learned(), measure_coverage(runs), measure_refusals(max(runs // 10, 1)))
+    learned = measure_gap(), tell_learned(), measure_floor(), find_mistakes(), measure_logs(runs)
+    write_result(runs, *learned, measure_coverage(runs), measure_refusals(max(runs // 10, 1)))

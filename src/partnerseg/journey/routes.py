@@ -12,6 +12,7 @@ from scipy.special import gammaln
 
 LEAST_SEEN = 10  # decisions with an action in a stage below which nothing is told of it
 OBJECTIVES = ("chance", "time", "value")
+MOST_PERIODS = 4_000  # that anything is computed for
 _MOST_IN_COMMON = 0.5  # share of steps that two routes with the same first action may have in common
 _STRENGTHS = 4.0 ** np.arange(0, 11)  # decisions that a prior of the transitions is worth
 _ROUNDS = 50  # at most, to fit how often each strength fits
@@ -116,8 +117,8 @@ def estimate_process(
     states = tuple(states)
     if len(set(states)) < len(states) or not states:
         raise ValueError(f"states {list(states)} must be at least one and no name twice; edit journey.stages")
-    if period_days < 1:
-        raise ValueError(f"period_days == {period_days}, must be >= 1; edit journey.horizon_days")
+    if not 1 <= period_days < np.inf:
+        raise ValueError(f"period_days == {period_days}, must be a number of days >= 1; edit journey.horizon_days")
     rows = decisions[decisions["stage"].isin(states) & decisions["action"].notna()]
     names = sorted(rows["action"].unique(), key=lambda name: (name != "none", name))
     action, stage, after = (
@@ -164,7 +165,7 @@ def solve_process(
             reached, counting those that do not reach it with all days there are, least) or `value` (expected
             rewards less costs in all periods, before and after `to`, largest).
         to: State to reach; for `value` it may be left out.
-        periods: Number of periods, at least 1.
+        periods: Number of periods, 1 to 4,000.
         avoid: Actions never taken; states at which a way counts as ended.
         discount: What money of the next period is worth in this one, above 0 to 1; for `value` only.
 
@@ -187,7 +188,7 @@ def solve_process(
     _check_numbers(objective, periods, discount)
     if objective != "value" and to is None:
         raise ValueError(f"to is missing, must be a state for objective {objective!r}: {list(process.states)}")
-    problem = _pose(process, objective, to, _split_avoided(process, to, avoid, None), discount)
+    problem = _pose(process, objective, to, _split_avoided(process, to, avoid, {}), discount)
     values, choices = _induct(problem, periods)
     names = np.array([*process.actions, None], dtype=object)
     scale = -process.period_days if objective == "time" else 1
@@ -224,11 +225,11 @@ def find_routes(
         to: Stage to reach.
         avoid: Actions never taken, stages never passed, and, where `channels` is given, channels: an action
             whose channels are all avoided is not taken.
-        alternatives: Largest number of routes beside the best.
+        alternatives: Largest number of routes beside the best, from 0.
         objective: What is best, as for `solve_process`.
-        within_days: Days to reach the target in, at least one period.
+        within_days: Days to reach the target in, at least one period and at most 4,000.
         channels: Channels of each action.
-        level: Level of the interval.
+        level: Level of the interval, between 0 and 1.
 
     Returns:
         One row a route and stage: `route` (1 is best), `step` (from 1; missing: not on the likeliest way),
@@ -259,13 +260,12 @@ def find_routes(
     """
     _check_name(start, process.states, "start")
     avoided = _split_avoided(process, to, avoid, channels)
-    periods = int(within_days // process.period_days)
-    if periods < 1:
-        raise ValueError(
-            f"within_days == {within_days}, must be at least one period of {process.period_days} days; "
-            "give more days or a shorter period"
-        )
-    _check_numbers(objective, periods, 1.0)
+    _check_name(objective, OBJECTIVES, "objective")
+    periods = _count_periods(within_days, process.period_days)
+    if not 0 < level < 1:
+        raise ValueError(f"level == {level}, must be above 0 and below 1, as 0.95")
+    if not alternatives >= 0:
+        raise ValueError(f"alternatives == {alternatives}, must be >= 0; 0 tells the best route alone")
     if start == to:
         return _refuse(start, f"already in {to}")
     planner = _Planner(process, start, to, periods, objective, avoided)
@@ -668,12 +668,13 @@ def _split_avoided(
     """Return the places of the actions and states to avoid."""
     if to is not None:
         _check_name(to, process.states, "to")
-    ways = {action: set(names) for action, names in (channels or {}).items()}
-    avoid = [avoid] if isinstance(avoid, str) else list(avoid)
+    ways = {action: set(_list_names(names)) for action, names in (channels or {}).items()}
+    avoid = _list_names(avoid)
     # An action may be planned for this programme and not have been seen yet: then avoiding it costs nothing.
     known = dict.fromkeys([*process.actions, *process.states, *ways, *sorted(set().union(*ways.values()))])
+    hint = "; channels are known where `channels` is given" if channels is None else ""
     for name in avoid:
-        _check_name(name, known, "avoid")
+        _check_name(name, known, "avoid", hint)
         if name == to:
             raise ValueError(f"avoid contains {name!r}, must not be the state to reach; leave it out of one of the two")
     actions = [
@@ -684,20 +685,35 @@ def _split_avoided(
     return tuple(actions), tuple(place for place, state in enumerate(process.states) if state in avoid)
 
 
-def _check_name(name: str, known: Iterable[str], key: str) -> None:
+def _list_names(names: Iterable[str]) -> list[str]:
+    return [names] if isinstance(names, str) else list(names)
+
+
+def _check_name(name: str, known: Iterable[str], key: str, hint: str = "") -> None:
     known = list(known)
     if name not in known:
-        close = get_close_matches(str(name), known, n=1)
+        folded = {each.casefold(): each for each in known}
+        close = get_close_matches(str(name).casefold(), folded, n=1)
         raise ValueError(
-            f"{key}: {name!r} is not known{f'; did you mean {close[0]!r}?' if close else ''} "
-            f"Possible values are: {', '.join(known)}"
+            f"{key}: {name!r} is not known{f'; did you mean {folded[close[0]]!r}?' if close else '.'} "
+            f"Possible values are: {', '.join(known)}{hint}"
         )
+
+
+def _count_periods(within_days: float, period_days: int) -> int:
+    """Return the whole periods in a number of days."""
+    if not period_days <= within_days < (MOST_PERIODS + 1) * period_days:
+        raise ValueError(
+            f"within_days == {within_days}, must be at least one period of {period_days} days and at most "
+            f"{MOST_PERIODS:,}; give days as 365, or another period"
+        )
+    return int(within_days // period_days)
 
 
 def _check_numbers(objective: str, periods: int, discount: float) -> None:
     _check_name(objective, OBJECTIVES, "objective")
-    if periods < 1:
-        raise ValueError(f"periods == {periods}, must be >= 1; give at least one period")
+    if not 1 <= periods <= MOST_PERIODS:
+        raise ValueError(f"periods == {periods}, must be from 1 to {MOST_PERIODS:,}")
     if not 0 < discount <= 1:
         raise ValueError(f"discount == {discount}, must be above 0 and at most 1; 1 counts all periods alike")
 
