@@ -252,7 +252,14 @@ def test_params_do_not_change_and_survive_copying():
         ({"stagess": "[recruited]"}, ["call", "actions.stagess", "did you mean 'stages'"]),
         ({"text": "{en: {title: Call}}"}, ["call", "en", "instructions is missing"]),
         ({"text": "5"}, ["call", "text by language"]),
+        ({"text": "{uk: {title: Дзвінок, instructions: Запитайте.}}"}, ["call", "text has uk", "must have en"]),
         ({"owner": None}, ["call", "owner is missing"]),
+        ({"channels": "[]"}, ["call", "actions.channels", "[]", "at least one", "[phone]"]),
+        ({"channels": "['phone, email']"}, ["call", "actions.channels", "'phone, email'", "without commas"]),
+        ({"channels": "[' ']"}, ["call", "actions.channels", "' '", "one name"]),
+        ({"topics": "[a;b]"}, ["call", "actions.topics", "'a;b'", "semicolons"]),
+        ({"stages": "[recrutied]"}, ["call", "actions.stages", "'recrutied'", "did you mean 'recruited'"]),
+        ({"default": "[onboarded]"}, ["call", "actions.default", "'onboarded'", "one of its stages"]),
     ],
 )
 def test_actions_are_checked(tmp_path, change, words):
@@ -270,3 +277,22 @@ def test_actions_are_checked(tmp_path, change, words):
         load_params(params)
     for word in ["actions.yaml", *words]:
         assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["none", "None", "welcome call", "call,mail", "call;mail", "call\tback", ""])
+def test_names_that_could_not_be_listed_or_mean_no_step_are_refused(tmp_path, name):
+    params = make_params(tmp_path / "p")
+    entry = "stages: [recruited], hours: 1, cost: 0, channels: [phone], owner: x, default: []"
+    text = "text: {en: {title: Call, instructions: Ask.}}"
+    (params / "actions.yaml").write_text(f"{name!r}: {{{entry}, {text}}}\n".replace("\\t", "\t"), encoding="utf-8")
+    with pytest.raises(
+        ParamsError, match="must be a word without spaces, commas and semicolons, and not 'none'"
+    ) as caught:
+        load_params(params)
+    assert "actions.yaml" in str(caught.value) and repr(name) in str(caught.value) and "rename" in str(caught.value)
+
+
+def test_actions_of_another_folder_may_be_for_other_stages(tmp_path):
+    own = "journey: {stages: [a, b], exits: [], target: b, target_days: {}, rules: []}\neffect: {conversion: [a, b]}"
+    params = load_params(make_params(tmp_path / "p", own))
+    assert params.actions == load_params(DEFAULTS).actions and not {"a", "b"} & set(params.actions.welcome_call.stages)

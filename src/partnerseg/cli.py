@@ -106,9 +106,10 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _hand_over(arguments: argparse.Namespace) -> int:
-    from partnerseg.hand_over import hand_over, list_steps
+    from partnerseg.hand_over import TABLE, check_place, hand_over, list_steps
     from partnerseg.programme_pass import open_models
 
+    check_place(arguments.form, arguments.to)
     models = open_models(arguments.params, as_of=arguments.as_of, progress=_tell)
     receipt = hand_over(
         list_steps(models),
@@ -122,7 +123,10 @@ def _hand_over(arguments: argparse.Namespace) -> int:
     _say(f"Unchanged since the last time: {receipt.unchanged}.")
     for reason, count in receipt.left_out.items():
         _say(f"Left out, {reason.replace('_', ' ')}: {count}.")
-    _say(f"The file: {Path(arguments.to) / receipt.file}" if receipt.file else "No file was written.")
+    if arguments.form == "postgresql":
+        _say(f"No file was written. The table {TABLE} holds the plan.")
+    else:
+        _say(f"The file: {Path(arguments.to) / receipt.file}" if receipt.file else "No file was written.")
     return DONE
 
 

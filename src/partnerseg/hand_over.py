@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -12,15 +13,14 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from partnerseg.edition import EditionBusy, hash_value, write_file
-from partnerseg.programme.consent import consent_at
+from partnerseg.journey.step_plans import add_texts
+from partnerseg.programme.consent import PURPOSES, consent_at
 from partnerseg.report.html import disarm
 
 if TYPE_CHECKING:
     from partnerseg.models import Models
 
 STATE = "handed_over.json"
-_ALWAYS = "2200-01-01"  # a day that everything is known by
-_KEYED = ("hubspot", "salesforce")  # forms whose rows are found by the system's own key
 TABLE = "partnerseg_next_steps"
 PLANNED, CHANGED, WITHDRAWN = "planned", "changed", "withdrawn"
 TOLD = (
@@ -45,7 +45,8 @@ class Receipt:
         unchanged: Partners whose step stands there already.
         left_out: Partners with a step who are not handed over, by reason: `no_consent` (never asked, or refused),
             `paused`, `analytics_withdrawn`, `withdrawn_since` (refused after the date of the plan), `no_key` (the
-            system's own key is not known).
+            system's own key is not known), `formula_key` (a key looks like a formula: in a spreadsheet's file it can
+            neither stand as it is nor be changed).
         file: The file written; empty when nothing changed, or for a database.
         sha256: Hash of the file, or of the rows.
     """
@@ -71,26 +72,32 @@ def list_steps(models: "Models") -> pd.DataFrame:
     Returns:
         One row a partner with a step, index partner_id: `step_id` (the same as long as partner, stage and action are),
         `external_id` (the partner's key in the source named by `hand_over.source`; missing: unknown), `name`,
-        `region`, `stage`, `segment`, `action`, `title` and `instructions` (in the partner's language, else the
-        report's), `reason`, `channel`, `language`, `topic`, `owner`, `due_on` (YYYY-MM-DD); missing values are empty.
+        `region`, `stage`, `segment`, `action`, `title`, `instructions` and the `language` they are written in (the
+        partner's, or English where there are no texts in it), `reason`, `channel`, `topic`, `owner`, `due_on`
+        (YYYY-MM-DD); missing values are empty.
+
+    Raises:
+        ValueError: An action has no text in English, or no key in `identities` is of `hand_over.source`: a slip there
+            would take back all that was handed over. Empty asks for no keys.
     """
     params, plan = models.params, models.table("plan", region="all")
-    fallback = params.report.language
-    texts = []
-    for action, language in zip(plan["action"], plan["language"], strict=True):
-        written = params.actions[action].text.to_dict()
-        texts.append(written.get(language) or written[fallback])
-    identities = models.programme.frame("identities")
-    own = identities[identities["source"] == params.hand_over.source].drop_duplicates("partner_id")
+    told = add_texts(plan.drop(columns="title").reset_index(), params.actions, plan["language"])
+    plan = told.set_index("partner_id")
+    identities = models.programme.frame("identities").sort_values("source_id")
+    source, known = params.hand_over.source, sorted(identities["source"].dropna().unique())
+    if source and known and source not in known:
+        raise ValueError(
+            f"hand_over.source == {source!r}, must be a source of the table identities, {', '.join(known)}, or empty: "
+            "no keys; edit it in programme.yaml"
+        )
+    own = identities[identities["source"] == source].drop_duplicates("partner_id")
     steps = pd.DataFrame(
         {
             "external_id": plan.index.map(own.set_index("partner_id")["source_id"]),
             **{name: plan[name] for name in ("name", "region", "stage")},
             "segment": models.table("partners", region="all")["segment_name"].reindex(plan.index),
-            "action": plan["action"],
-            "title": [text["title"] for text in texts],
-            "instructions": [text["instructions"] for text in texts],
-            **{name: plan[name] for name in ("reason", "channel", "language", "topic", "owner")},
+            **{name: plan[name] for name in ("action", "title", "instructions", "reason", "channel")},
+            **{name: plan[name] for name in ("language", "topic", "owner")},
             "due_on": plan["due_at"].dt.strftime("%Y-%m-%d"),
         },
         index=plan.index,
@@ -108,9 +115,11 @@ def hand_over(
 
     Only partners who granted the purpose, have not paused navigation and have not withdrawn analytics are handed over;
     who never said anything has not consented. A partner who was handed over and now refuses, or has no step, is told
-    once as withdrawn, without anything but its keys. A step that stands keeps the day it was due at first. Handing
-    over the same plan twice changes nothing. A hand-over that is killed leaves the last state: the next one does it
-    again, into the same file.
+    once as withdrawn, without anything but its keys. A step that stands keeps the day it was due at first. What is
+    written in this form tells whether a step has changed; its reason does not, as that tells of days, which pass.
+    Handing over the same plan twice changes nothing. A hand-over that is killed leaves the last state: the next one
+    does it again, into the same file. A key comes through as it is: a partner with one that looks like a formula is
+    left out of the forms that are spreadsheets, where all other text that looks so is disarmed.
 
     Args:
         steps: One row a partner, as `list_steps` returns.
@@ -120,14 +129,14 @@ def hand_over(
             external id), `jsonl` (one JSON object a line) or `postgresql` (a table).
         to: Folder of the files, made where it is missing; for `postgresql` the environment variable that holds the
             connection string.
-        purpose: Purpose that a partner must have granted.
+        purpose: Purpose that a partner must have granted: analytics, marketing or navigation.
 
     Returns:
         The receipt; beside a file it is written as JSON too.
 
     Raises:
-        ValueError: There is no such form, a file that keeps the state cannot be read, the variable is not set, or the
-            database refuses.
+        ValueError: There is no such form, purpose or date, what keeps the state cannot be read, the variable is not
+            set, or the database refuses. Then nothing is written.
         EditionBusy: Somebody else is handing over to the same place.
 
     References:
@@ -145,12 +154,33 @@ def hand_over(
         >>> again.planned, again.unchanged
         (0, 1)
     """
-    if form not in FORMS and form != "postgresql":
-        raise ValueError(f"form == {form!r}; possible values are: {', '.join([*FORMS, 'postgresql'])}")
+    check_place(form, to)
+    if purpose not in PURPOSES:
+        raise ValueError(
+            f"purpose == {purpose!r}, must be one of {', '.join(PURPOSES)}; edit hand_over.purpose in programme.yaml"
+        )
     allowed, left_out = _sort_out(steps, consents, as_of, purpose, form)
     if form == "postgresql":
         return _hand_to_database(allowed, left_out, as_of, to)
     return _hand_to_folder(allowed, left_out, as_of, form, Path(to))
+
+
+def check_place(form: str, to: str) -> None:
+    """Raise ValueError where there is no such form, or the variable of a database is not set.
+
+    Args:
+        form: `hubspot`, `salesforce`, `jsonl` or `postgresql`.
+        to: Folder, or for `postgresql` the environment variable that holds the connection string.
+
+    Example:
+        >>> check_place("jsonl", "data/handed_over")
+    """
+    if form not in FORMS and form != "postgresql":
+        raise ValueError(f"form == {form!r}; possible values are: {', '.join([*FORMS, 'postgresql'])}")
+    if form == "postgresql" and not os.environ.get(to):
+        raise ValueError(
+            f"the environment variable {to} is not set; it holds the connection string, as postgresql://user@host/database"
+        )
 
 
 def _sort_out(
@@ -162,17 +192,42 @@ def _sort_out(
     reason[~said[purpose].fillna(False).to_numpy(dtype=bool)] = "no_consent"
     for other, name in {"analytics": "analytics_withdrawn", "navigation": "paused"}.items():
         reason[said[other].eq(False).fillna(False).to_numpy(dtype=bool)] = name
-    since = consent_at(consents, _ALWAYS).reindex(steps.index)[[purpose, "analytics", "navigation"]]
+    since = consent_at(consents).reindex(steps.index)[[purpose, "analytics", "navigation"]]
     refused = since.eq(False).fillna(False).any(axis=1).to_numpy(dtype=bool)
     reason[refused & (reason == "")] = "withdrawn_since"
-    if form in _KEYED:
+    if form in FORMS and FORMS[form].spreadsheet:
         reason[(steps["external_id"] == "") & (reason == "")] = "no_key"
+        keys = steps.drop(columns="partner_id", errors="ignore").reset_index(names="partner_id")[[*_KEYS]]
+        risky = [_has_formula_key(row) for row in keys.to_dict("records")]
+        reason[pd.Series(risky, index=steps.index, dtype=bool) & (reason == "")] = "formula_key"
     return steps[reason == ""], {str(name): int(n) for name, n in reason[reason != ""].value_counts().items()}
 
 
-def _find_changes(steps: pd.DataFrame, before: Mapping[str, Mapping[str, str]]) -> tuple[list[dict[str, str]], int]:
-    """Return the rows to hand over, and how many stand there already; `before` is what stands there by partner."""
-    rows, unchanged = [], 0
+def _has_formula_key(row: Mapping[Any, Any]) -> bool:
+    return any(disarm(str(row[name])) != str(row[name]) for name in _KEYS)
+
+
+@dataclass(frozen=True)
+class _Form:
+    """What a form writes of a row, and the key under which the outside knows it."""
+
+    key: str
+    tell: Callable[[Mapping[str, str]], dict[str, str]]
+    spreadsheet: bool = False
+
+
+@dataclass(frozen=True)
+class _Changes:
+    """Rows to hand over, those of keys that gave way to another, and how many partners' steps stand already."""
+
+    rows: list[dict[str, str]]
+    replaced: list[dict[str, str]]
+    unchanged: int
+
+
+def _find_changes(steps: pd.DataFrame, before: Mapping[str, Mapping[str, str]], form: _Form) -> _Changes:
+    """Compare the steps with what stands outside, by partner."""
+    rows, replaced, unchanged = [], [], 0
     standing = {partner_id: last for partner_id, last in before.items() if last["status"] != WITHDRAWN}
     for partner_id, step in zip(steps.index, steps.to_dict("records"), strict=True):
         row = {str(name): str(value) for name, value in step.items()} | {"partner_id": str(partner_id)}
@@ -181,15 +236,20 @@ def _find_changes(steps: pd.DataFrame, before: Mapping[str, Mapping[str, str]]) 
             row["due_on"] = last["due_on"]
         row = {name: row[name] for name in TOLD if name != "status"}
         # A reason tells of days, which pass though the step stands.
-        row["content"] = hash_value({name: told for name, told in row.items() if name != "reason"})[:16]
+        row["content"] = hash_value(form.tell(row | {"reason": "", "status": PLANNED}))[:16]
         if last is not None and row["content"] == last["content"]:
             unchanged += 1
             continue
-        replaced = last["step_id"] if last is not None and last["step_id"] != row["step_id"] else ""
-        rows.append(row | {"status": PLANNED if last is None else CHANGED, "replaces": replaced})
-    empty = dict.fromkeys([*TOLD, "content", "replaces"], "")
-    rows += [empty | {name: last[name] for name in _KEYS} | {"status": WITHDRAWN} for last in standing.values()]
-    return rows, unchanged
+        rows.append(row | {"status": PLANNED if last is None else CHANGED})
+        if last is not None and last[form.key] != row[form.key]:
+            replaced.append(_withdraw(last))
+    rows += [_withdraw(last) for last in standing.values()]
+    return _Changes(rows, replaced, unchanged)
+
+
+def _withdraw(last: Mapping[str, str]) -> dict[str, str]:
+    """Return a row with nothing but the keys of what stands outside."""
+    return dict.fromkeys([*TOLD, "content"], "") | {name: last[name] for name in _KEYS} | {"status": WITHDRAWN}
 
 
 def _count(rows: list[dict[str, str]]) -> tuple[int, int, int]:
@@ -203,38 +263,90 @@ def _count(rows: list[dict[str, str]]) -> tuple[int, int, int]:
 
 def _hand_to_folder(steps: pd.DataFrame, left_out: dict[str, int], as_of: str, form: str, folder: Path) -> Receipt:
     folder.mkdir(parents=True, exist_ok=True)
+    own = FORMS[form]
     with _hold(folder):
         state = _read_state(folder / STATE, form)
-        rows, unchanged = _find_changes(steps, state["partners"])
-        if not rows:
-            return Receipt(form, as_of, state["number"], 0, 0, 0, unchanged, left_out)
-        number = state["number"] + 1
+        # A key that a spreadsheet must not hold has never stood outside.
+        before = {
+            name: last for name, last in state["partners"].items() if not (own.spreadsheet and _has_formula_key(last))
+        }
+        changes = _find_changes(steps, before, own)
+        if not changes.rows:
+            return Receipt(form, as_of, state["number"], 0, 0, 0, changes.unchanged, left_out)
+        number = _count_on(folder, state["number"])
         name = f"next_steps-{number:04d}-{as_of}"
-        suffix, write = FORMS[form]
-        file = folder / f"{name}.{suffix}"
-        sha256 = write_file(file, write(rows).encode("utf-8"))
-        receipt = Receipt(form, as_of, number, *_count(rows), unchanged, left_out, file.name, sha256)
+        file = folder / f"{name}.{'csv' if own.spreadsheet else 'jsonl'}"
+        taken = set(steps[own.key]) if own.spreadsheet else set()
+        gone = [*changes.replaced, *(row for row in changes.rows if row["status"] == WITHDRAWN)]
+        here = [row for row in changes.rows if row["status"] != WITHDRAWN]
+        written = [own.tell(row) for row in [*(row for row in gone if row[own.key] not in taken), *here]]
+        sha256 = write_file(file, (_write_csv if own.spreadsheet else _write_lines)(written).encode("utf-8"))
+        receipt = Receipt(form, as_of, number, *_count(changes.rows), changes.unchanged, left_out, file.name, sha256)
         write_file(folder / f"{name}.receipt.json", _dump(asdict(receipt)))
-        partners = state["partners"] | {row["partner_id"]: {name: row[name] for name in _KEPT} for row in rows}
+        partners = state["partners"] | {row["partner_id"]: {name: row[name] for name in _KEPT} for row in changes.rows}
         write_file(folder / STATE, _dump({"form": form, "number": number, "partners": partners}))
         return receipt
+
+
+def _count_on(folder: Path, last: int) -> int:
+    """Return the number of this hand-over: that of a file left by one that was killed, never that of an older file."""
+    names = (re.match(r"next_steps-(\d+)-", path.name) for path in folder.iterdir())
+    highest = max((int(found[1]) for found in names if found), default=0)
+    return highest + 1 if highest > last + 1 else last + 1
 
 
 def _read_state(path: Path, form: str) -> dict[str, Any]:
     if not path.is_file():
         return {"form": form, "number": 0, "partners": {}}
     try:
-        state = json.loads(path.read_text(encoding="utf-8"))
-        if state["form"] != form:
-            raise ValueError(
-                f"{path}: was handed over as {state['form']}, not {form}; give each system a folder of its own"
-            )
-        return {"number": int(state["number"]), "partners": dict(state["partners"])}
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        state = json.loads(path.read_bytes().decode("utf-8"))
+        fault = _find_fault(state)
+    except UnicodeDecodeError as error:
+        fault = f"byte {error.start} is not UTF-8"
+    except json.JSONDecodeError as error:
+        fault = f"line {error.lineno} is no JSON: {error.msg}"
+    if fault:
         raise ValueError(
-            f"{path}: tells what was handed over before and cannot be read ({error}); restore it, or remove it to hand "
-            "everything over anew"
-        ) from None
+            f"{path}: tells what was handed over before and cannot be read: {fault}; restore it from a copy, or move "
+            "it away to hand everything over anew (what has to be taken back is then not known). Nothing was written"
+        )
+    if state["form"] != form:
+        raise ValueError(
+            f"{path}: was handed over as {state['form']}, not {form}; give each system a folder of its own"
+        )
+    return state
+
+
+def _find_fault(state: Any) -> str:
+    """Return what is wrong with a state, empty where nothing is."""
+    if not isinstance(state, dict):
+        return f'it must be an object, as {{"form": ...}}, not {str(state)[:40]!r}'
+    for name, kind, words in (
+        ("form", str, "text"),
+        ("number", int, "a whole number"),
+        ("partners", dict, "an object"),
+    ):
+        if name not in state:
+            return f"{name} is missing"
+        if type(state[name]) is not kind:
+            return f"{name} == {str(state[name])[:40]!r}, must be {words}"
+    return next((fault for name, row in state["partners"].items() if (fault := _find_row_fault(name, row))), "")
+
+
+def _find_row_fault(partner_id: str, row: Any) -> str:
+    """Return what is wrong with what is kept of a partner, empty where nothing is."""
+    if not isinstance(row, dict):
+        return f"partner {partner_id!r} == {str(row)[:40]!r}, must be an object with {', '.join(_KEPT)}"
+    for name in _KEPT:
+        if name not in row:
+            return f"partner {partner_id!r}: {name} is missing"
+        if not isinstance(row[name], str):
+            return f"partner {partner_id!r}: {name} == {row[name]!r}, must be text"
+    if row["status"] not in (PLANNED, CHANGED, WITHDRAWN):
+        return f"partner {partner_id!r}: status == {row['status']!r}, must be one of {PLANNED}, {CHANGED}, {WITHDRAWN}"
+    if row["partner_id"] != partner_id:
+        return f"partner {partner_id!r}: partner_id == {row['partner_id']!r}, must be the same"
+    return ""
 
 
 def _dump(value: Any) -> bytes:
@@ -251,53 +363,45 @@ def _hold(folder: Path) -> Iterator[None]:
         yield
 
 
-def _write_hubspot(rows: list[dict[str, str]]) -> str:
-    """Properties of companies, found by their record id: an import again gives the same."""
-    columns = {
-        "Record ID": "external_id",
-        "Company name": "name",
-        "Partner ID": "partner_id",
-        "Next step": "title",
-        "Next step status": "status",
-        "Next step due date": "due_on",
-        "Next step instructions": "instructions",
-        "Next step reason": "reason",
-        "Next step channel": "channel",
-        "Next step language": "language",
-        "Next step topic": "topic",
-        "Next step owner": "owner",
-        "Partner stage": "stage",
+def _tell_all(row: Mapping[str, str]) -> dict[str, str]:
+    return {name: row[name] for name in TOLD}
+
+
+def _tell_hubspot(row: Mapping[str, str]) -> dict[str, str]:
+    """Properties of a company, found by its record id: an import again gives the same."""
+    return {
+        "Record ID": row["external_id"],
+        "Company name": row["name"],
+        "Partner ID": row["partner_id"],
+        "Next step": row["title"],
+        "Next step status": row["status"],
+        "Next step due date": row["due_on"],
+        "Next step instructions": row["instructions"],
+        "Next step reason": row["reason"],
+        "Next step channel": row["channel"],
+        "Next step language": row["language"],
+        "Next step topic": row["topic"],
+        "Next step owner": row["owner"],
+        "Partner stage": row["stage"],
     }
-    return _write_csv([{column: row[name] for column, name in columns.items()} for row in rows])
 
 
-def _write_salesforce(rows: list[dict[str, str]]) -> str:
-    """Tasks, upserted by an external id field; a step that is taken back, or gives way to another, is deferred."""
-    empty = dict.fromkeys(TOLD, "")
-    gone = [
-        empty | {name: row[name] for name in _KEYS} | {"step_id": row["replaces"], "status": WITHDRAWN}
-        for row in rows
-        if row["replaces"]
-    ]
-    return _write_csv(
-        [
-            {
-                "Partnerseg_Step__c": row["step_id"],
-                "WhatId": row["external_id"],
-                "Partner_ID__c": row["partner_id"],
-                "Subject": row["title"],
-                "Description": "\n\n".join(text for text in (row["instructions"], row["reason"]) if text),
-                "ActivityDate": row["due_on"],
-                "Status": "Deferred" if row["status"] == WITHDRAWN else "Not Started",
-                "Priority": "Normal",
-                "Channel__c": row["channel"],
-                "Language__c": row["language"],
-                "Topic__c": row["topic"],
-                "Role__c": row["owner"],
-            }
-            for row in [*gone, *rows]
-        ]
-    )
+def _tell_salesforce(row: Mapping[str, str]) -> dict[str, str]:
+    """A task, upserted by an external id field; a step that is taken back, or gives way to another, is deferred."""
+    return {
+        "Partnerseg_Step__c": row["step_id"],
+        "WhatId": row["external_id"],
+        "Partner_ID__c": row["partner_id"],
+        "Subject": row["title"],
+        "Description": "\n\n".join(text for text in (row["instructions"], row["reason"]) if text),
+        "ActivityDate": row["due_on"],
+        "Status": "Deferred" if row["status"] == WITHDRAWN else "Not Started",
+        "Priority": "Normal",
+        "Channel__c": row["channel"],
+        "Language__c": row["language"],
+        "Topic__c": row["topic"],
+        "Role__c": row["owner"],
+    }
 
 
 def _write_csv(rows: list[dict[str, str]]) -> str:
@@ -305,13 +409,14 @@ def _write_csv(rows: list[dict[str, str]]) -> str:
 
 
 def _write_lines(rows: list[dict[str, str]]) -> str:
-    return "".join(json.dumps({name: row[name] for name in TOLD}, ensure_ascii=False) + "\n" for row in rows)
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
-FORMS: dict[str, tuple[str, Callable[[list[dict[str, str]]], str]]] = {
-    "hubspot": ("csv", _write_hubspot),
-    "salesforce": ("csv", _write_salesforce),
-    "jsonl": ("jsonl", _write_lines),
+_WHOLE = _Form("partner_id", _tell_all)
+FORMS: dict[str, _Form] = {
+    "hubspot": _Form("external_id", _tell_hubspot, spreadsheet=True),
+    "salesforce": _Form("step_id", _tell_salesforce, spreadsheet=True),
+    "jsonl": _WHOLE,
 }
 
 
@@ -322,15 +427,11 @@ def _hand_to_database(steps: pd.DataFrame, left_out: dict[str, int], as_of: str,
     """Keep one row a partner in the table, all changes of a hand-over in one transaction."""
     import psycopg
 
-    if not os.environ.get(variable):
-        raise ValueError(
-            f"the environment variable {variable} is not set; it holds the connection string, as "
-            "postgresql://user@host/database"
-        )
     names = [*TOLD, "content", "as_of", "number"]
     columns = ", ".join(f"{name} text not null" for name in (*TOLD, "content") if name != "partner_id")
     values = ", ".join(f"%({name})s" for name in names)
     updates = ", ".join(f"{name} = excluded.{name}" for name in names if name != "partner_id")
+    anew = f"rename it to hand everything over anew. Nothing was written; see {variable}"
     try:
         with psycopg.connect(os.environ[variable], connect_timeout=20) as connection, connection.cursor() as cursor:
             cursor.execute(
@@ -338,9 +439,20 @@ def _hand_to_database(steps: pd.DataFrame, left_out: dict[str, int], as_of: str,
                 "number integer not null)"
             )
             cursor.execute(f"lock table {TABLE} in exclusive mode")
+            cursor.execute(f"select * from {TABLE} limit 0")
+            there = {column.name for column in cursor.description or ()}
+            if missing := [name for name in names if name not in there]:
+                raise ValueError(
+                    f"table {TABLE}: the column {missing[0]} is missing, must have {', '.join(names)}; {anew}"
+                )
             cursor.execute(f"select number, {', '.join(_KEPT)} from {TABLE}")
             found = [(number, dict(zip(_KEPT, kept, strict=True))) for number, *kept in cursor.fetchall()]
-            rows, unchanged = _find_changes(steps, {kept["partner_id"]: kept for _, kept in found})
+            before = {kept["partner_id"]: kept for _, kept in found}
+            for partner_id, kept in before.items():
+                if fault := _find_row_fault(partner_id, kept):
+                    raise ValueError(f"table {TABLE}: {fault}; correct it, or {anew}")
+            changes = _find_changes(steps, before, _WHOLE)
+            rows = changes.rows
             number = max((number for number, _ in found), default=0) + bool(rows)
             cursor.executemany(
                 f"insert into {TABLE} ({', '.join(names)}) values ({values}) "
@@ -351,4 +463,4 @@ def _hand_to_database(steps: pd.DataFrame, left_out: dict[str, int], as_of: str,
         message = " ".join(str(error).split())
         raise ValueError(f"{TABLE}: the database says: {message}; see {variable}") from None
     sha256 = hash_value(rows) if rows else ""
-    return Receipt("postgresql", as_of, number, *_count(rows), unchanged, left_out, sha256=sha256)
+    return Receipt("postgresql", as_of, number, *_count(rows), changes.unchanged, left_out, sha256=sha256)

@@ -27,6 +27,8 @@ _ACTION = {
     "default": [""],
 }
 _ACTION_MAY: dict[str, Any] = {"seats": 0, "topics": [], "factors": []}  # what an entry may leave out
+_IDLE = "none"  # the action of a decision without a step; none may be called so
+_SEPARATORS = re.compile(r"[\s,;]")  # what stands between the names that a partner lists
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]*)\.[0-9]+([eE][-+]?[0-9]+)?")
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
@@ -130,6 +132,8 @@ def load_params(params_dir: str | Path, *, region: str = "all", as_of: str = "")
             values["programme"]["as_of"] = as_of
     values["regions"] = [{"code": code, "name": own["region_name"] or code} for code, own in regions.items()]
     values["actions"] = _load_actions(directory, rules)
+    if (path := directory / "actions.yaml").is_file():  # those of another folder may be for other stages
+        _check_stages(values["actions"], values["journey"], path)
     values["sources"] = [{"path": path, "mapping": read_yaml(path)} for path in _yaml_files(directory / "sources")]
     values["directory"] = directory
     return Params(values)
@@ -248,19 +252,61 @@ def _load_actions(directory: Path, rules: dict[str, Any]) -> dict[str, Any]:
     """Return the actions of the folder, or of the programme that it extends."""
     path = directory / "actions.yaml"
     if path.is_file():
-        return {name: _check_action(entry, rules, f"{path}: {name}") for name, entry in read_yaml(path).items()}
+        return {name: _check_action(name, entry, rules, path) for name, entry in read_yaml(path).items()}
     extends = read_yaml(directory / "programme.yaml").get("extends")
     return _load_actions((directory / str(extends)).resolve().parent, rules) if extends else {}
 
 
-def _check_action(entry: Any, rules: dict[str, Any], path: str) -> dict[str, Any]:
+def _check_action(name: str, entry: Any, rules: dict[str, Any], file: Path) -> dict[str, Any]:
     """Return a checked entry of actions.yaml: its columns and, by language, its title and instructions."""
+    path = f"{file}: {name}"
+    if not name or name.casefold() == _IDLE or _SEPARATORS.search(name):
+        raise ParamsError(
+            f"{file}: the name of an action, {name!r}, must be a word without spaces, commas and semicolons, and not "
+            f"{_IDLE!r}, which says that no step was taken; rename it here and in the table actions, as "
+            f"{_SEPARATORS.sub('_', name.strip()) if name.strip() and name.casefold() != _IDLE else 'welcome_call'!r}"
+        )
     if not isinstance(entry, dict) or not isinstance(text := entry.get("text"), dict) or not text:
         raise ParamsError(f"{path}: must be a section with {', '.join(_ACTION)} and text by language, not {entry!r}")
     words = {"title": "", "instructions": ""}
     checked = {name: value for name, value in entry.items() if name != "text"}
     texts = {language: _check_row(said, words, "text", rules, f"{path}: {language}") for language, said in text.items()}
-    return {**_check_row(_ACTION_MAY | checked, _ACTION | _ACTION_MAY, "actions", rules, path), "text": texts}
+    if "en" not in texts:
+        raise ParamsError(f"{path}: text has {', '.join(texts)}, must have en, told where another language is missing")
+    action = _check_row(_ACTION_MAY | checked, _ACTION | _ACTION_MAY, "actions", rules, path)
+    for stage in action["default"]:
+        if stage not in action["stages"]:
+            near = _nearest(stage, action["stages"])
+            raise ParamsError(f"{path}: actions.default: {stage!r} must be one of its stages{near}")
+    _check_ways(action, path)
+    return {**action, "text": texts}
+
+
+def _check_ways(action: dict[str, Any], path: str) -> None:
+    """Raise ParamsError where an action has no channel, or a name that a partner cannot list."""
+    if not action["channels"]:
+        raise ParamsError(
+            f"{path}: actions.channels: [] must name at least one way to take the step; write one, as [phone]"
+        )
+    for key in ("channels", "topics"):
+        for name in action[key]:
+            if not name.strip() or "," in name or ";" in name:
+                raise ParamsError(
+                    f"{path}: actions.{key}: {name!r} must be one name without commas and semicolons; write a list, as "
+                    "[phone, email]"
+                )
+
+
+def _check_stages(actions: dict[str, Any], journey: dict[str, Any], path: Path) -> None:
+    """Raise ParamsError where an action is for a stage that the journey beside it does not have."""
+    known = [*journey["stages"], *journey["exits"]]
+    for name, entry in actions.items():
+        for stage in entry["stages"]:
+            if stage not in known:
+                raise ParamsError(
+                    f"{path}: {name}: actions.stages: {stage!r} must be one of journey.stages or journey.exits in "
+                    f"programme.yaml{_nearest(stage, known)}; write one of {', '.join(known)}"
+                )
 
 
 def _check_sense(values: dict[str, Any], path: Path) -> None:

@@ -90,6 +90,34 @@ def test_the_plan_changes_with_stage_and_segment():
     assert find_plan(make_partners(stage="growing"), **options) == []
 
 
+def test_a_segment_without_a_plan_of_its_own_has_the_plan_for_everybody():
+    """The background, which has no name, and a segment that is gone are planned for as who is in none."""
+    known = [
+        effect("campaign", "activated", value=0.3),
+        effect("campaign", "activated", value=-0.3, segment=-1),
+        effect("workshop", "recruited", value=0.3, segment=-1),
+        effect("audit", "activated", value=-0.3, segment=0),
+    ]
+    plans = {
+        segment: find_plan(make_partners(segment=segment), effects=known, segments=[0, 1])
+        for segment in (0, 1, 1.0, -1, -1.0, 7, np.nan, None)
+    }
+    everybody = [
+        ["recruited", "call", "next"],
+        *(["activated", name, "later"] for name in ("campaign", "call", "audit")),
+    ]
+    assert plans.pop(0) == [row for row in everybody if row[1] != "audit"]
+    assert all(plan == everybody for plan in plans.values())
+
+
+@pytest.mark.parametrize("to", ["dormant", "growth", ""])
+def test_a_plan_to_what_is_no_stage_is_refused(to):
+    with pytest.raises(ValueError) as caught:
+        find_plan(make_partners(), to=to)
+    for word in (f"to == {to!r}", "must be one of recruited, onboarded, activated, growing", "edit journey.target"):
+        assert word in str(caught.value)
+
+
 def test_a_plan_that_rested_goes_on_where_it_stopped():
     """The call of March was taken in the stage entered in January; that of last year was not."""
     march, before = pd.Timestamp("2026-03-01"), pd.Timestamp("2025-12-01")
@@ -114,9 +142,17 @@ def test_what_a_partner_avoids_is_no_step():
     assert find_plan(make_partners(stage="activated", avoid="Call; audit")) == []
     assert find_plan(make_partners(stage="activated", avoid="phone;audit")) == [["activated", "call", "next"]]
     assert find_plan(make_partners(stage="activated", avoid="email; phone")) == [["activated", "audit", "next"]]
+    assert find_plan(make_partners(stage="activated", avoid="email,phone")) == [["activated", "audit", "next"]]
+    topics = {**ACTIONS["audit"], "topics": ["Technology", "compliance"]}
+    about = {"call": ACTIONS["call"], "audit": topics}
+    plan = plan_segments(pd.DataFrame(columns=["action", "stage", *BLANK]), about, stages=STAGES)
+    log = pd.DataFrame({"partner_id": [], "taken_at": pd.to_datetime([]), "action": []})
+    for avoid, left in (("technology", ["call", "audit"]), ("Compliance; technology", ["call"])):
+        partners = make_partners(stage="activated", avoid=avoid)
+        found = plan_partners(plan, partners, log, actions=about, stages=STAGES, to="growing", **NOW)
+        assert found["action"].tolist() == left
     named = {"Call": ACTIONS["call"] | {"channels": ["Phone", "Email"]}, "audit": ACTIONS["audit"]}
     plan = plan_segments(pd.DataFrame(columns=["action", "stage", *BLANK]), named, stages=STAGES)
-    log = pd.DataFrame({"partner_id": [], "taken_at": pd.to_datetime([]), "action": []})
     for avoid in ("call", "CALL", "phone;EMAIL"):
         partners = make_partners(stage="activated", avoid=avoid)
         found = plan_partners(plan, partners, log, actions=named, stages=STAGES, to="growing", **NOW)
@@ -141,9 +177,23 @@ def test_every_partner_has_one_next_step_at_most_and_none_it_avoids(rows):
     assert found.groupby("partner_id")["step"].apply(lambda steps: list(steps) == list(range(1, len(steps) + 1))).all()
 
 
-@pytest.mark.parametrize(("language", "title"), [("uk", "Вітальний дзвінок"), ("xx", "Welcome call")])
-def test_texts_are_in_the_language_of_the_partner(language, title):
+@pytest.mark.parametrize(
+    ("language", "title", "written"),
+    [
+        ("uk", "Вітальний дзвінок", "uk"),
+        ("ru", "Приветственный звонок", "ru"),
+        ("zz", "Welcome call", "en"),
+        (None, "Welcome call", "en"),
+    ],
+)
+def test_texts_are_in_the_language_of_the_partner_and_say_which(language, title, written):
     actions = load_params(Path(__file__).parents[2] / "params").actions
     plan = pd.DataFrame({"partner_id": ["p1"], "action": ["welcome_call"]})
     told = add_texts(plan, dict(actions.items()), pd.Series({"p1": language}))
-    assert told["title"].tolist() == [title] and told["language"].iloc[0] in ("uk", "en")
+    assert told["title"].tolist() == [title] and told["language"].tolist() == [written]
+
+
+def test_an_action_without_english_is_refused():
+    actions = {"call": {"text": {"uk": {"title": "Дзвінок", "instructions": "Запитайте."}}}}
+    with pytest.raises(ValueError, match=r"call: text has uk, must have en, .*; add it in actions.yaml"):
+        add_texts(pd.DataFrame({"partner_id": ["p1"], "action": ["call"]}), actions, "uk")

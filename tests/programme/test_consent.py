@@ -1,6 +1,7 @@
 import itertools
 
 import pandas as pd
+import pytest
 
 from partnerseg.programme.consent import consent_at
 
@@ -44,3 +45,17 @@ def test_of_two_changes_at_one_moment_the_withdrawal_counts_in_any_order():
     rows = [("a", "marketing", granted, "2026-01-05", None) for granted in (True, False)]
     for order in itertools.permutations(rows):
         assert not consent_at(history(list(order)), "2026-01-05").loc["a", "marketing"]
+
+
+def test_without_a_day_all_that_was_ever_said_counts():
+    far = [*ROWS, ("b", "analytics", True, "2500-01-01", "2600-01-01"), ("a", "marketing", True, None, None)]
+    found = consent_at(history(far))
+    assert found.loc["b", "analytics"] and found.loc["a", "navigation"]
+    assert not found.loc["a", "marketing"]  # a grant of an unknown day takes no withdrawal back
+
+
+@pytest.mark.parametrize("day", ["2026/06/30", "", "20260630", "2026-6-30", "2026-02-30", "2026-06-30 12:00"])
+def test_a_day_written_otherwise_is_refused(day):
+    with pytest.raises(ValueError) as caught:
+        consent_at(history(ROWS), day)
+    assert str(caught.value) == f"as_of == {day!r}, must be a day written as YYYY-MM-DD; write it as 2026-06-30"

@@ -1,5 +1,6 @@
 """Step-by-step plans: what to do in which stage, for each segment and within it for each partner."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -68,13 +69,14 @@ def plan_partners(
     Args:
         segment_plan: What `plan_segments` returns.
         partners: One row a partner to plan for, index partner_id: `stage`, `entered_at` (of the stage; missing:
-            unknown, then all its logged steps count), `segment` (missing: none), and `avoid` (actions or channels it
-            does not want, separated by `;`; missing: none). Whoever paused or refused must not be there.
+            unknown, then all its logged steps count), `segment` (missing: none; one without a plan of its own has the
+            plan for everybody too), and `avoid` (actions, channels or topics it does not want, separated by `;` or
+            `,`; missing: none). Whoever paused or refused must not be there.
         log: The table `actions`: partner_id, taken_at, action, and perhaps arrived_at.
-        actions: An entry for each action, as in actions.yaml; `channels` are read: a step whose channels are all
-            avoided is avoided.
-        stages: Stages in order.
-        to: Where the plan leads; the steps of that stage itself are not part of it.
+        actions: An entry for each action, as in actions.yaml; `channels` and `topics` are read: a step whose
+            channels, or topics, are all avoided is avoided.
+        stages: Stages in order, without exits.
+        to: Where the plan leads, one of the stages; the steps of that stage itself are not part of it.
         as_of: Date YYYY-MM-DD; steps taken or arrived after its end are not seen.
         horizon_days: A step that clearly helps may be taken again after so many days.
 
@@ -82,7 +84,14 @@ def plan_partners(
         One row a partner and step, in the order of partners: `partner_id`, `step` (from 1), `stage` in which it is
         taken, `action`, `status` (`done`, `next`, `later`). Who stands at or past the target has the steps of its own
         stage; who stands in an exit those of the exit.
+
+    Raises:
+        ValueError: `to` is none of the stages.
     """
+    if to not in stages:
+        raise ValueError(
+            f"to == {to!r}, must be one of {', '.join(stages)}: a plan leads to no exit; edit journey.target"
+        )
     place = {stage: number for number, stage in enumerate(stages)}
     here = partners["stage"].map(place)
     goal = place[to]
@@ -106,10 +115,7 @@ def plan_partners(
         ],
         ignore_index=True,
     )
-    channels = {
-        name: {channel.casefold() for channel in _plain(entry).get("channels") or ()} for name, entry in actions.items()
-    }
-    rows = rows[~_is_avoided(rows, channels)].reset_index(drop=True)
+    rows = rows[~_is_avoided(rows, actions)].reset_index(drop=True)
     rows["done"] = find_done(rows, log, as_of, horizon_days) & (rows["stage"] == rows["now"]).to_numpy()
     order = {partner_id: number for number, partner_id in enumerate(partners.index)}
     rows = rows.assign(who=rows["partner_id"].map(order), where=rows["stage"].map(place).fillna(-1))
@@ -157,9 +163,18 @@ def add_texts(plan: pd.DataFrame, actions: Mapping[str, Any], language: pd.Serie
         language: One language, or one by partner_id; a missing or unknown one is told in English.
 
     Returns:
-        The plan with `language`, `title` and `instructions`.
+        The plan with `language` (the texts are written in), `title` and `instructions`.
+
+    Raises:
+        ValueError: An action has no text in English.
     """
     texts = {name: _plain(entry)["text"] for name, entry in actions.items()}
+    for name, text in texts.items():
+        if "en" not in text:
+            raise ValueError(
+                f"{name}: text has {', '.join(text) or 'no language'}, must have en, which stands in for the languages "
+                "that are missing; add it in actions.yaml"
+            )
     wanted = plan["partner_id"].map(language) if isinstance(language, pd.Series) else pd.Series(language, plan.index)
     written = [
         tongue if tongue in texts[action] else "en" for action, tongue in zip(plan["action"], wanted, strict=True)
@@ -214,14 +229,20 @@ def _judge(row: pd.Series) -> tuple[bool, bool, float, float]:
     return helps and not harms, harms, effects[0], effects[1]
 
 
-def _is_avoided(rows: pd.DataFrame, channels: Mapping[str, set[str]]) -> np.ndarray:
-    """Tell which steps the partner does not want: the action, or all its channels."""
-    told = rows["avoid"].fillna("")
-    words = {text: {word.strip().casefold() for word in str(text).split(";")} for text in told.unique()}
-    pairs = {(action, text) for action, text in zip(rows["action"], told, strict=True)}
+def _is_avoided(rows: pd.DataFrame, actions: Mapping[str, Any]) -> np.ndarray:
+    """Tell which steps the partner does not want: the action, all its channels, or all its topics."""
+    told = rows["avoid"].fillna("").map(str)
+    words = {text: {word.strip().casefold() for word in re.split("[;,]", text)} for text in told.unique()}
+    bound = {name: _list_bound(name, _plain(entry)) for name, entry in actions.items()}
     avoided = {
         (action, text)
-        for action, text in pairs
-        if action.casefold() in words[text] or (channels[action] and channels[action] <= words[text])
+        for action, text in set(zip(rows["action"], told, strict=True))
+        if any(names <= words[text] for names in bound[action])
     }
     return np.fromiter((pair in avoided for pair in zip(rows["action"], told, strict=True)), bool, len(rows))
+
+
+def _list_bound(name: str, entry: Mapping[str, Any]) -> list[set[str]]:
+    """Return the sets of words each of which, avoided as a whole, keeps the action away."""
+    sets = [{name}, set(entry.get("channels") or ()), set(entry.get("topics") or ())]
+    return [{word.casefold() for word in words} for words in sets if words]
