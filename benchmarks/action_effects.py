@@ -4,11 +4,13 @@ python benchmarks/action_effects.py [SEEDS]
 
 Sample. For each seed a programme of 2,000 partners is drawn; its decisions are listed (`list_decisions`) and the effect
 of each action on the orders of the 90 days after it is estimated in each stage (`estimate_action_effects`, defaults).
-`pairs right`: of all pairs of a useful and a useless or harmful action in one stage, where both are told, the share in
-which the useful one has the larger effect. `harmful helps`: how often the harmful action (technical_audit) is told with
-an effect over 0. `covered`: the share of intervals (95%) with the planted change in them; the planted change is one of
-the next calendar quarter, and a step is taken up to ten days before it begins. `false claims`: of the effects that are
-0, the share with 0 outside the interval.
+`told in ...`: of the ten actions planted in the stage, how many are told (50 planted cells in all); `told and clear`:
+those with an interval that leaves out zero. `pairs right`: of all pairs of a useful and a useless or harmful action in
+one stage, where both are told, the share in which the useful one has the larger effect. `harmful helps`: how often the
+harmful action (technical_audit) is told with an effect over 0; `harmful recommended`: with an interval above 0, which
+alone makes a step one that helps in a route or plan. `covered`: the share of intervals (95%) with the planted change in
+them; the planted change is one of the next calendar quarter, and a step is taken up to ten days before it begins.
+`false claims`: of the effects that are 0, the share with 0 outside the interval.
 
 Chances. Synthetic journeys of 1,000 partners in two stages (chances 0.5 and 0.25 to move on within 90 days, exits
 competing) over eight periods: a good, a bad and two idle actions (+0.15 and +0.10, -0.15 and -0.10, 0); and the same
@@ -56,23 +58,33 @@ def check_intervals(told: pd.DataFrame, name: str) -> dict[str, float]:
     return found | {"half width": (upper - lower).mean() / 2}
 
 
+def recommends(effects: pd.DataFrame, truth: pd.DataFrame) -> int:
+    """Count the stages in which a harmful action would be taken for one that helps."""
+    helps = effects[(effects["lower_value"] > 0) | (effects["lower_chance"] > 0)]
+    return sum(truth.loc[row.action, row.stage] < 0 for row in helps.itertuples())
+
+
 def measure_sample(seed: int) -> dict[str, float]:
     sample = ps.simulate_programme(2_000, random_state=seed)
     journey = Journey(STAGES, ["dormant", "left"], 90).fit({"stages": sample.tables["stages"]}, sample.truth.as_of)
     start = time.perf_counter()
     decisions = list_decisions(journey, sample.tables["actions"], sales=sample.tables["sales"])
-    told = estimate_action_effects(decisions).query("effect_value.notna()")
+    effects = estimate_action_effects(decisions)
     seconds = time.perf_counter() - start
-    truth = sample.truth.action_effects
+    truth, told = sample.truth.action_effects, effects.query("effect_value.notna()")
     told = told.assign(truth=[truth.loc[row.action, row.stage] for row in told.itertuples()])
     right, harm = rank_pairs(told, "effect_value"), told[told["truth"] < 0]
+    clear = (told["lower_value"] > 0) | (told["upper_value"] < 0)
     return {
-        "stages told": told["stage"].nunique(),
         "cells told": len(told),
+        "cells told and clear": clear.sum(),
+        **{f"told in {stage}": (told["stage"] == stage).sum() for stage in STAGES},
+        **{f"told and clear in {stage}": (clear & (told["stage"] == stage)).sum() for stage in STAGES},
         "pairs told": len(right),
         "pairs right": np.mean(right),
         "harmful told": len(harm),
         "harmful helps": (harm["effect_value"] > 0).sum(),
+        "harmful recommended": recommends(effects, truth),
         "seconds": seconds,
     } | check_intervals(told, "value")
 
@@ -101,6 +113,17 @@ def measure_confounded(seed: int) -> dict[str, float]:
     return found
 
 
+def count_untold(sample: list[dict[str, float]]) -> str:
+    """Say how many of the planted cells are left untold, by stage."""
+    planted = 10 * len(sample)
+    untold = {stage: planted - sum(row[f"told in {stage}"] for row in sample) for stage in STAGES}
+    parts = ", ".join(f"{stage} {n} of {planted} ({n / planted:.0%})" for stage, n in untold.items())
+    return (
+        f"Left untold, so in no pair: {sum(untold.values())} of {planted * len(STAGES)} planted cells "
+        f"({sum(untold.values()) / planted / len(STAGES):.0%}): {parts}."
+    )
+
+
 def tell(title: str, rows: list[dict[str, float]]) -> str:
     table = pd.DataFrame(rows)
     lines = [f"## {title}", "", "| measure | mean | least | most |", "| --- | --- | --- | --- |"]
@@ -119,6 +142,7 @@ def main(seeds: int = 20) -> None:
     parts = [
         f"# What actions did\n\n{(__doc__ or '').split('[SEEDS]')[1].strip()}",
         f"{seeds} seeds. Pairs of the sample in all: {right} of {pairs} right ({right / pairs:.1%}).",
+        count_untold(sample),
         tell("Sample programme", sample),
         tell("Planted chances", [measure_chances(seed, planted=True) for seed in range(seeds)]),
         tell("No effects", [measure_chances(seed, planted=False) for seed in range(seeds)]),

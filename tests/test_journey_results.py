@@ -1,5 +1,6 @@
 """The journey told for a programme, its regions and segments, on a simulated programme."""
 
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -46,10 +47,10 @@ class Tables(dict):
         return self[name]
 
 
-def fit_journey(params, tables) -> Journey:
+def fit_journey(params, tables, **given) -> Journey:
     settings = params.journey
     return Journey(settings.stages, settings.exits, settings.horizon_days, settings.rules).fit(
-        tables, params.programme.as_of
+        tables, params.programme.as_of, **given
     )
 
 
@@ -192,15 +193,16 @@ def test_a_step_that_would_turn_harmful_leaves_routes_and_plans(models, partners
     told = set(zip(bad["action"], bad["stage"], strict=True))
     for table in plans.values():
         assert not {pair for pair in list_pairs(table) if pair[0] == often} & told
-    process = journey_results.learn_process(models.params, models.journey, take_whole(bad))
+    learn = partial(models.journey.process, actions=models.params.actions)
+    process = learn(effects=bad)
     assert often not in process.actions
-    good = journey_results.learn_process(models.params, models.journey, take_whole(turn(bad, often, 0.2, 0.3)))
+    good = learn(effects=turn(bad, often, 0.2, 0.3))
     assert often in good.actions and HARM not in good.actions
 
 
 def test_routes_take_only_steps_that_clearly_help_and_harm_nothing(models, tables):
     effects = take_whole(tables["effects"])
-    process = journey_results.learn_process(models.params, models.journey, effects)
+    process = models.journey.process(actions=models.params.actions, effects=effects)
     told = np.argwhere(~np.isnan(process.transitions).any(axis=2))
     pairs = {(process.actions[action], process.states[stage]) for action, stage in told}
     taken = {pair for pair in pairs if pair[0] != "none"}
@@ -211,7 +213,37 @@ def test_routes_take_only_steps_that_clearly_help_and_harm_nothing(models, table
     torn = turn(effects, action, 0.2, 0.3)
     own = torn["action"] == action
     torn = torn.assign(lower_value=torn["lower_value"].mask(own, -0.3), upper_value=torn["upper_value"].mask(own, -0.1))
-    assert action not in journey_results.learn_process(models.params, models.journey, torn).actions
+    assert action not in models.journey.process(actions=models.params.actions, effects=torn).actions
+
+
+def test_the_journey_itself_tells_the_routes_of_the_page(models, tables):
+    """By the same rules: only steps that clearly help, in the stages of actions.yaml, at its costs."""
+    params, told = models.params, tables["routes"]
+    options = {"objective": params.journey.objective, "within_days": params.journey.within_days}
+    journey = fit_journey(params, models.programme, actions=params.actions)
+    route = journey.route("activated", params.journey.target, alternatives=journey_results.ALTERNATIVES, **options)
+    own = told[told["start"] == "activated"].drop(columns=["start", "objective"])
+    assert (own["action"].dropna() != "none").any()
+    pd.testing.assert_frame_equal(route, own.reset_index(drop=True))
+    everything = journey.route("activated", params.journey.target, unclear=True, alternatives=99, **options)
+    assert list_pairs(everything) - list_pairs(own) and not list_pairs(everything) & find_harmful(
+        take_whole(tables["effects"])
+    )
+
+
+def test_words_that_keep_no_step_away_are_noticed(models):
+    assert journey_results.note_unknown_words(models).empty
+    wishes = pd.DataFrame(
+        {"partner_id": list("abcde"), "avoid": ["phone;webinars", "Webinars", "WEBINARS,x", "x", "x"]}
+    )
+    own = SimpleNamespace(params=models.params, programme=Tables(preferences=wishes))
+    noted = journey_results.note_unknown_words(own).set_index("rows")
+    assert noted["message"].tolist() == [
+        "'webinars' is no action, channel or topic of actions.yaml and keeps no step away; did you mean 'webinar'? "
+        "(a, b, c)",
+        "'x' is no action, channel or topic of actions.yaml and keeps no step away (c, d, e)",
+    ]
+    assert (noted["kind"] == "warn").all() and noted.index.tolist() == [3, 3]
 
 
 def test_who_has_paused_is_in_no_plan(models, tables, willing, partners):

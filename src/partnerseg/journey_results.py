@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from partnerseg.journey.decisions import NONE
-from partnerseg.journey.effects import estimate_action_effects
-from partnerseg.journey.next_steps import plan_next_steps
+from partnerseg.journey.decisions import NONE, keep_steps, list_planned
+from partnerseg.journey.effects import estimate_action_effects, judge_effects
+from partnerseg.journey.next_steps import find_unknown_words, plan_next_steps
 from partnerseg.journey.policies import VALUES, policy_value
-from partnerseg.journey.routes import estimate_process, find_routes
+from partnerseg.journey.routes import find_routes
 from partnerseg.journey.stages import Journey
 from partnerseg.journey.step_plans import add_texts, plan_partners, plan_segments
 from partnerseg.models import Models
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 COHORTS_TOLD = 8  # the latest ones
 ALTERNATIVES = 3  # routes beside the best
 ATTRIBUTES = ("segment_name", "partner_type", "region", "industry", "company_size")  # of those who wait
+_NAMED = 3  # partners named in a notice
 WITHIN = (30, 90, 180, 365)  # days, beside the journey's horizon
 
 
@@ -65,9 +66,9 @@ def tell_routes(models: Models, partners: pd.DataFrame) -> dict[str, pd.DataFram
     All are about the programme as a whole: regions are too few to tell them apart.
     """
     params, journey = models.params, models.journey
-    decisions = _keep_possible(params, journey.decisions_)
+    decisions = keep_steps(journey.decisions_, list_planned(params.actions))
     effects = estimate_action_effects(decisions)
-    process = learn_process(params, journey, effects)
+    process = journey.process(actions=params.actions, effects=effects)
     objective = params.journey.objective if _knows_money(process) else "chance"
     target, stages = params.journey.target, [*journey.stages, *journey.exits]
     options: dict[str, Any] = {
@@ -82,25 +83,15 @@ def tell_routes(models: Models, partners: pd.DataFrame) -> dict[str, pd.DataFram
         if stage != target
     ]
     told = pd.concat(routes, ignore_index=True)
-    own = decisions[decisions["partner_id"].isin(partners.index[partners["segment"].notna()])]
-    segments = estimate_action_effects(own, by=partners["segment"].dropna())
+    named = partners.loc[partners["segment_name"].notna(), "segment"].dropna()
+    own = decisions[decisions["partner_id"].isin(named.index)]
+    segments = estimate_action_effects(own, by=named)
     return {
         "effects": pd.concat([effects, segments], ignore_index=True),
         "routes": told,
         "avoiding": _price_avoiding(process, told, options),
         "route_value": _value_routes(params, journey),
     }
-
-
-def learn_process(params: "Params", journey: Journey, effects: pd.DataFrame) -> "Process":
-    """What doing nothing, and each step that clearly helps there, leads to from each stage."""
-    helps = effects[((effects["lower_chance"] > 0) | (effects["lower_value"] > 0)) & ~_is_harmful(effects)]
-    return estimate_process(
-        _keep_pairs(journey.decisions_, set(zip(helps["action"], helps["stage"], strict=True))),
-        [*journey.stages, *journey.exits],
-        period_days=journey.horizon_days,
-        costs={name: entry.cost for name, entry in params.actions.items()},
-    )
 
 
 def plan_steps(models: Models, features: pd.DataFrame, partners: pd.DataFrame, effects: pd.DataFrame) -> pd.DataFrame:
@@ -155,6 +146,29 @@ def plan_stages(
     }
 
 
+def note_unknown_words(models: Models) -> pd.DataFrame:
+    """What partners avoid that is no action, channel or topic: one row a word, columns as `Programme.notices`."""
+    unknown = find_unknown_words(models.programme.frame("preferences"), models.params.actions)
+    rows = []
+    for word, own in unknown.groupby("word", sort=False):
+        meant = own["nearest"].iloc[0]
+        partners = ", ".join(own["partner_id"].head(_NAMED)) + (", ..." if len(own) > _NAMED else "")
+        rows.append(
+            {
+                "kind": "warn",
+                "code": "unknown_word",
+                "table": "preferences",
+                "file": "",
+                "column": "avoid",
+                "rows": len(own),
+                "message": f"{word!r} is no action, channel or topic of actions.yaml and keeps no step away"
+                f"{'' if pd.isna(meant) else f'; did you mean {meant!r}?'} ({partners})",
+            }
+        )
+    columns = ["kind", "code", "table", "file", "column", "rows", "message"]
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns, "str") | {"rows": "int64"})
+
+
 def _spread(table: pd.DataFrame, by_region: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([table, by_region], ignore_index=True).rename(columns={"group": "region"})
 
@@ -168,25 +182,10 @@ def _keep_latest(cohorts: pd.DataFrame) -> pd.DataFrame:
     return cohorts[cohorts["cohort"].isin(days)]
 
 
-def _keep_possible(params: "Params", decisions: pd.DataFrame) -> pd.DataFrame:
-    """Leave out steps in stages where actions.yaml does not plan them, and steps that are no longer there."""
-    return _keep_pairs(decisions, {(name, stage) for name, entry in params.actions.items() for stage in entry.stages})
-
-
-def _keep_pairs(decisions: pd.DataFrame, pairs: set[tuple[str, str]]) -> pd.DataFrame:
-    """Keep the decisions without a step, and those with one of the pairs of action and stage."""
-    found = zip(decisions["action"], decisions["stage"], strict=True)
-    return decisions[np.array([pair[0] == NONE or pair in pairs for pair in found], dtype=bool)]
-
-
 def _knows_money(process: "Process") -> bool:
     """Tell whether rewards and costs are known wherever transitions are."""
     seen = ~np.isnan(process.transitions).any(axis=2)
     return bool(seen.any() and not np.isnan((process.rewards - process.costs)[seen]).any())
-
-
-def _is_harmful(effects: pd.DataFrame) -> pd.Series:
-    return (effects["upper_chance"] < 0) | (effects["upper_value"] < 0)
 
 
 def _describe_partners(models: Models, partners: pd.DataFrame) -> pd.DataFrame:
@@ -225,11 +224,11 @@ def _value_routes(params: "Params", journey: Journey) -> pd.DataFrame:
 
     Which one that is, is told from the earlier half of the decisions, and what it is worth from the later half.
     """
-    decisions = _keep_possible(params, journey.decisions_)
+    decisions = keep_steps(journey.decisions_, list_planned(params.actions))
     middle = decisions["decided_at"].quantile(0.5)
     later = decisions["decided_at"] > middle
     effects = estimate_action_effects(decisions[~later])
-    helps = effects[(effects["lower_value"] > 0) & ~_is_harmful(effects)].sort_values(
+    helps = effects[(effects["lower_value"] > 0) & judge_effects(effects)["helps"]].sort_values(
         "effect_value", ascending=False, kind="stable"
     )
     best = {str(stage): str(action) for action, stage in helps.drop_duplicates("stage")[["action", "stage"]].to_numpy()}

@@ -165,7 +165,7 @@ def _fit_journey(params: Params, directory: Path, target: Path) -> None:
 
     settings = params.journey
     journey = Journey(settings.stages, settings.exits, settings.horizon_days, settings.rules)
-    journey.fit(open_programme(params), as_of=params.programme.as_of).save(target)
+    journey.fit(open_programme(params), as_of=params.programme.as_of, actions=params.actions).save(target)
 
 
 def _apply_models(params: Params, directory: Path, target: Path) -> None:

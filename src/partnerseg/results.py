@@ -7,7 +7,7 @@ import pandas as pd
 from partnerseg.effect.metrics import summarize_metrics
 from partnerseg.features.assessments import list_assessed
 from partnerseg.features.catalogue import describe_features
-from partnerseg.journey_results import plan_stages, plan_steps, tell_journey, tell_routes
+from partnerseg.journey_results import note_unknown_words, plan_stages, plan_steps, tell_journey, tell_routes
 from partnerseg.models import Models
 from partnerseg.programme.consent import consent_at
 from partnerseg.programme.sources import as_frames
@@ -71,7 +71,7 @@ def apply_models(models: Models) -> dict[str, pd.DataFrame]:
         "ledger": programme.ledger,
         "freshness": programme.freshness,
         "aside": _count_aside(programme.quarantine),
-        "notices": programme.notices,
+        "notices": pd.concat([programme.notices, note_unknown_words(models)], ignore_index=True),
         "unknown": _list_unknown(programme),
         "experiments": _count_variants(
             programme.frame("assignments"), features["region"], models.params.programme.as_of

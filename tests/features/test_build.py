@@ -530,7 +530,7 @@ def test_profile_by_hand():
                 declared_potential=[np.nan, 5000.0, np.nan, np.nan],
             ),
             "preferences": pd.DataFrame({
-                "partner_id": ["a", "b"], "channels": ["email; phone;;event ;", None], "topics": None,
+                "partner_id": ["a", "b"], "channels": ["email; phone,;event ;", None], "topics": None,
                 "avoid": [" ", "x"],
             }),
         },

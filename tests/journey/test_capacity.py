@@ -1,3 +1,4 @@
+import ctypes
 import itertools
 
 import numpy as np
@@ -103,8 +104,8 @@ def test_it_is_as_good_as_the_whole_integer_program(seed, alike):
     assert choice.bound == pytest.approx(choice.value, rel=1e-6)
 
 
-def test_it_beats_greedy_choice_in_every_of_50_worlds():
-    """120 partners. Largest gain first, and most gain for the scarcest use: never below, above where limits bind."""
+def test_it_is_never_below_greedy_choice_and_above_it_or_proven_best():
+    """50 worlds of 120 partners, against largest gain first and most gain for the scarcest use."""
     better = 0
     for seed in range(50):
         steps, limits = draw_world(100 + seed, 120, alike=seed % 3 == 0, room=(0.05, 0.15, 0.3, 0.6, 3.0)[seed % 5])
@@ -173,6 +174,29 @@ def test_sums_of_decimals_may_reach_a_limit():
     assert choose_steps(steps, {"hours": 0.99}).value == 9
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("use", [1e-320, 1e-200, 1e-12, 1e-7, 1e20])
+def test_tiny_and_huge_uses_are_told_apart_without_a_warning(use):
+    steps = pd.DataFrame({"partner_id": range(10), "gain": np.arange(1.0, 11), "hours": use})
+    choice = choose_steps(steps, {"hours": 3.5 * use})
+    assert choice.taken.tolist() == [False] * 7 + [True] * 3
+    mixed = choose_steps(steps.assign(hours=[use, *[1.0] * 9]), {"hours": 5.0})
+    both = steps.assign(hours=1.0, cost=[1.0] * 5 + [use] * 5)
+    assert choose_steps(both, {"hours": 4.5, "cost": max(3.5, 4.5 * use)}).value == 10 + 9 + 8 + 7
+    assert mixed.value == (41 if use <= 1e-12 else 40)
+
+
+def test_the_solver_prints_nothing(capfd):
+    """HiGHS 1.12 prints a line in this world, which no option turns off; what others print is left alone."""
+    flush = ctypes.CDLL(None).fflush
+    steps, limits = draw_world(7, 60, room=0.6)
+    print("before", flush=True)
+    choose_steps(steps, limits)
+    print("after", flush=True)
+    flush(None)
+    assert capfd.readouterr().out == "before\nafter\n"
+
+
 @given(
     rows=st.lists(
         st.tuples(st.integers(0, 5), st.floats(0, 1e6), st.floats(0, 50), st.floats(0, 900)), min_size=1, max_size=14
@@ -196,6 +220,7 @@ def test_no_limit_is_ever_broken(rows, hours, cost):
     [
         ({"gain": [1.0], "hours": [1.0]}, {"hours": -1.0}, r"limits\['hours'\] == -1.0, must be >= 0"),
         ({"gain": [np.nan], "hours": [1.0]}, {"hours": 1.0}, "gain of row 0 is missing"),
+        ({"gain": [np.inf], "hours": [1.0]}, {"hours": 1.0}, "gain of row 0 == inf, must be finite"),
         ({"gain": [1.0], "hours": [-2.0]}, {"hours": 1.0}, r"hours of row 0 == -2.0, must be >= 0"),
     ],
 )

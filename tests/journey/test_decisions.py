@@ -184,3 +184,11 @@ def test_without_logged_steps_periods_start_with_the_first_stay():
 def test_a_period_has_at_least_a_day():
     with pytest.raises(ValueError, match=r"period_days == 0, must be >= 1; edit journey\.horizon_days"):
         list_decisions(make_journey([("p1", "recruited", "2026-01-01")]), make_log(), period_days=0)
+
+
+def test_who_moves_on_on_the_last_day_of_the_period_has_moved():
+    """A call on 1 February; 30 days later is 3 March."""
+    rows = [(partner, "recruited", "2026-01-01 00:00") for partner in ("p1", "p2")]
+    journey = make_journey([*rows, ("p1", "activated", "2026-03-03 23:00"), ("p2", "activated", "2026-03-04 00:00")])
+    told = steps_of(list_decisions(journey, make_log(*[(partner, "call", "2026-02-01") for partner in ("p1", "p2")])))
+    assert told["moved"].tolist() == [1, 0] and told["next_stage"].tolist() == ["activated", "recruited"]

@@ -46,7 +46,9 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
     """200 logs of 700 journeys; 95% stated, 91 to 99% accepted (2.6 standard errors of a share in 200 runs)."""
     truth, logged = true_value(FOLLOWED), true_value(LOGGING)
     told = pd.concat(policy_value(draw_log(seed), POLICY) for seed in range(200))
-    assert (told["reason"] == "").all()
+    # 1% may be refused though their propensities are true: more than 6 of 200 logs are so in .4% of such tests.
+    assert (told["reason"] != "").groupby(told["method"]).sum().max() <= 6
+    told = told[told["reason"] == ""]
     goal = told["method"].map({"logged": logged, "gain": truth - logged}).fillna(truth)
     held = told["value"].notna() & (told["lower"] <= goal) & (goal <= told["upper"])
     share = held.groupby(told["method"]).mean()
@@ -83,13 +85,32 @@ def test_one_step_worked_by_hand():
 
 
 def test_single_steps_of_a_partner_are_one_cluster():
-    """The same 60 partners with each step written five times are no surer of the value."""
-    log = draw_log(0, n=60, periods=1)
-    once = tell(log, periods=1, least_effective=5)
-    copies = tell(pd.concat([log] * 5), periods=1, least_effective=5)
-    assert (copies["n"] == 300).all() and (once["n"] == 60).all()
-    width = lambda told: told.loc["ips", "upper"] - told.loc["ips", "lower"]  # noqa: E731
-    assert width(copies) == pytest.approx(width(once), rel=0.1)
+    """100 partners with five steps each that earn the partner's own level: 1.2 / 100 instead of 2 / 500 of variance."""
+    random = np.random.default_rng(0)
+    log = pd.DataFrame({"partner_id": np.repeat(np.arange(100), 5), "period": np.tile(np.arange(5), 100), "stage": "a"})
+    log = log.assign(action=random.choice(["call", "none"], 500), propensity=0.5, reward=1.0)
+    log["reward"] = random.gamma(1.0, 1.0, 100)[log["partner_id"]]
+    own, once = log.assign(partner_id=range(500)), log[log["period"] == 0]
+    told = [tell(each, {"a": "call"}, periods=1) for each in (log, own, once)]
+    clustered, spread, first = (each["upper"] - each["lower"] for each in told)
+    assert clustered["logged"] == pytest.approx(first["logged"])
+    assert 1.4 < clustered["weighted"] / spread["weighted"] < 2.1
+    assert told[0].loc["ips", "effective_n"] <= 100 < told[1].loc["ips", "effective_n"]
+
+
+def test_rows_of_one_partner_count_as_one_partner():
+    """40 partners with a step each and one with 400 steps: the weights of 440 steps are worth about one partner."""
+    random = np.random.default_rng(0)
+    log = pd.DataFrame({"partner_id": [*range(40), *[99] * 400], "period": range(440), "stage": "a"})
+    log = log.assign(action=random.choice(["call", "none"], 440), propensity=0.5, reward=random.normal(5, 1, 440))
+    told = tell(log, {"a": "call"}, periods=1)
+    assert_refused(told, "must be at least 30")
+    assert told.loc["logged", "effective_n"] == pytest.approx(440**2 / (40 + 400**2))
+    assert told.loc["logged", "largest_weight"] == pytest.approx(400 / 440)
+    own = log.assign(partner_id=range(440))
+    assert tell(own, {"a": "call"}, periods=1).loc["ips", "effective_n"] == pytest.approx(
+        (log["action"] == "call").sum()
+    )
 
 
 def test_the_order_of_rows_is_irrelevant():
@@ -144,15 +165,74 @@ def test_few_effective_journeys_are_refused():
     assert_refused(tell(draw_log(1, n=2_000, logging=rare)), "must be at least 30")
 
 
+def tell_chances(log, logging=LOGGING):
+    """Write into the log the chances that `logging` has, whatever the steps were drawn with."""
+    places = [(STATES.index(stage), ACTIONS.index(action)) for stage, action in zip(log.stage, log.action, strict=True)]
+    return log.assign(propensity=[logging[place] for place in places])
+
+
+def close_to_some(seed, share, n=2_000, periods=2):
+    """A share of the partners never gets a call in a; the log tells the chances of the others."""
+    never = LOGGING.copy()
+    never[0] = [0.5 / 0.7, 0.0, 0.2 / 0.7]
+    closed = int(share * n)
+    log = pd.concat(
+        [draw_log((seed, 0), closed, periods, never), draw_log((seed, 1), n - closed, periods)], keys=[0, 1]
+    )
+    partner = log["partner_id"] + closed * log.index.get_level_values(0)
+    return tell_chances(log.assign(partner_id=partner).reset_index(drop=True))
+
+
+@pytest.mark.parametrize(("share", "periods", "least"), [(0.5, 2, 10), (0.2, 2, 10), (0.15, 8, 9)])
+def test_partners_who_could_never_get_the_step_are_noticed(share, periods, least):
+    """10 logs of 2,000 partners; of a fifth the best test of counts alone would miss 1 in 10,000."""
+    policy = pd.DataFrame(0.5 * FOLLOWED + 0.5 * LOGGING, index=list(STATES), columns=list(ACTIONS))
+    told = [tell(close_to_some(seed, share, periods=periods), policy if periods > 2 else POLICY) for seed in range(10)]
+    found = [row.loc["ips", "reason"].startswith("weights of call in a have a mean of") for row in told]
+    assert sum(found) >= least
+    assert_refused(told[found.index(True)], "some partners could never get it")
+
+
+def test_a_partner_who_always_goes_without_tells_more_than_as_many_steps_spread_over_all():
+    """Both logs have the same number of calls; in one, 100 of 1,000 partners have none in six decisions."""
+    random = np.random.default_rng(0)
+    log = pd.DataFrame({"partner_id": np.repeat(np.arange(1_000), 6), "period": np.tile(np.arange(6), 1_000)})
+    calls = random.random(6_000) < 0.5 * np.where(log["partner_id"] < 100, 0.0, 1.08)
+    log = log.assign(stage="a", action=np.where(calls, "call", "none"), propensity=0.5, reward=1.0)
+    half = pd.DataFrame({"call": [0.6], "none": [0.4]}, index=["a"])
+    assert_refused(tell(log, half), "some partners could never get it")
+    spread = log.assign(action=random.permutation(log["action"]))
+    assert (tell(spread, half)["reason"] == "").all()
+
+
+def test_a_period_in_which_nobody_could_get_the_step_is_noticed():
+    log = pd.DataFrame({"partner_id": np.repeat(np.arange(400), 10), "period": np.tile(np.arange(10), 400)})
+    random = np.random.default_rng(1)
+    calls = (random.random(4_000) < 0.2) & (log["period"] != 9)
+    log = log.assign(stage="a", action=np.where(calls, "call", "none"), reward=1.0)
+    log["propensity"] = np.where(calls, 0.2, 0.8)
+    assert_refused(tell(log, {"a": "call"}, periods=1), "in some periods nobody could get it")
+
+
 @pytest.mark.parametrize("seed", range(10))
-def test_partners_who_could_never_get_the_step_are_noticed(seed):
-    """Half of the partners never get a call in a; the log tells the chances of the others."""
-    closed = LOGGING.copy()
-    closed[0] = [0.7, 0.0, 0.3]
-    other = draw_log(seed + 100, n=1_000, logging=closed)
-    other["propensity"] = [LOGGING[STATES.index(s), ACTIONS.index(a)] for s, a in zip(other["stage"], other["action"])]  # noqa: B905
-    log = pd.concat([draw_log(seed, n=1_000), other.assign(partner_id=other["partner_id"] + 1_000)])
-    assert_refused(tell(log), "weights in a have a mean of")
+def test_steps_taken_more_often_than_said_are_noticed(seed):
+    less = LOGGING.copy()
+    less[0] = [0.6, 0.2, 0.2]
+    assert_refused(tell(tell_chances(draw_log(seed, n=2_000), less)), "weights of call in a have a mean of 1.")
+
+
+def test_true_propensities_are_seldom_refused_where_they_differ_from_row_to_row():
+    """120 logs, 200 decisions each, half with a chance of .02: 1% may be refused, over 5 in .2% of such tests."""
+    refused = 0
+    for seed in range(120):
+        random = np.random.default_rng(seed)
+        chance = np.where(random.random(200) < 0.5, 0.02, 0.6)
+        calls = random.random(200) < chance
+        log = pd.DataFrame({"partner_id": range(200), "period": 0, "stage": "a", "reward": 1.0})
+        log["action"] = np.where(calls, "call", "none")
+        log["propensity"] = np.where(calls, chance, 1 - chance)
+        refused += tell(log, {"a": "call"}, folds=2).loc["ips", "reason"].startswith("weights")
+    assert refused <= 5
 
 
 def test_a_policy_that_says_nothing_where_it_leads_is_refused():
@@ -174,5 +254,8 @@ def test_wrong_input_is_said():
         policy_value(pd.concat([log, log]), POLICY)
     with pytest.raises(ValueError, match="must be chances from 0 that sum to 1"):
         policy_value(log, pd.DataFrame({"none": [0.5, 1.0], "call": [0.2, 0.0]}, index=["a", "b"]))
+    endless = log.assign(reward=log["reward"].where(log.index != 3, np.inf))
+    with pytest.raises(ValueError, match=r"log.reward of row 3 \(partner .*\) == inf, must be finite"):
+        policy_value(endless, POLICY)
     with pytest.raises(ValueError, match="discount == 0, must be above 0 to 1"):
         policy_value(log, POLICY, discount=0)

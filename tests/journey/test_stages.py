@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from partnerseg.journey.decisions import DECISIONS
 from partnerseg.journey.effects import EFFECTS, estimate_action_effects
 from partnerseg.journey.stages import Journey
-from partnerseg.journey.survival import cumulative_incidence, kaplan_meier
+from partnerseg.journey.survival import compare_shares, cumulative_incidence, kaplan_meier
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 LUNG = DATA / "survival_references"
@@ -201,6 +201,9 @@ def test_an_undated_row_behind_the_dated_ones_is_past():
     journey = fit(("p1", "recruited", None), ("p1", "onboarded", "2026-01-31"))
     assert journey.current_["stage"].tolist() == ["onboarded"]
     assert journey.counts_["undated_rows_taken_as_past"] == 1
+    again = fit(("p1", "onboarded", None), ("p1", "onboarded", "2026-01-31"))
+    assert again.current_["days_in_stage"].tolist() == [150]
+    assert [again.counts_[name] for name in ("undated_rows_taken_as_past", "since_unknown_day")] == [1, 0]
 
 
 def test_an_undated_row_ahead_of_the_dated_ones_ends_them_on_an_unknown_day():
@@ -281,7 +284,8 @@ def test_without_rows_results_are_empty_with_their_columns(data, tmp_path):
         "conversion": (
             journey.conversion(),
             ["group", "stage", "n", "converted", "left", "waiting", "conversion", *spans,
-             "horizon_days", "cohort", "followed", "immature"],
+             "horizon_days", "cohort", "followed", "immature", "followed_days", "so_far", "so_far_lower",
+             "so_far_upper"],
         ),
         "times": (
             journey.time_in_stage(by=value),
@@ -330,6 +334,16 @@ def test_conversion_counts_what_is_known_and_lets_exits_compete():
     # Nobody is censored: the share and Wilson's interval of 4 of 10 (Newcombe's formula by hand).
     assert found["conversion"] == pytest.approx(0.4)
     assert (found["lower"], found["upper"]) == pytest.approx((0.1682, 0.6873), abs=1e-4)
+
+
+def test_the_last_day_of_the_horizon_counts():
+    """Two go on and one leaves on day 30, one on day 31; one has waited for 30 days, one for 29."""
+    rows = [row for number in range(2) for row in enter(number, "2026-01-01", "onboarded", 30)]
+    rows += [*enter(2, "2026-01-01", "left", 30), *enter(3, "2026-01-01", "onboarded", 31)]
+    rows += [*enter(4, "2026-05-31"), *enter(5, "2026-06-01")]
+    found = fit(*rows).conversion(horizon_days=30).set_index("stage").loc["recruited"]
+    assert found[["converted", "left", "waiting", "followed"]].tolist() == [2, 1, 1, 5]
+    assert found["conversion"] == pytest.approx(2 / 5)  # five are at risk on day 30
 
 
 def test_going_back_is_no_conversion():
@@ -523,7 +537,10 @@ def test_the_likelier_way_is_told_through_logged_decisions():
             log.append((partner, "call", "2025-04-02"))
         rows.append((partner, "activated", "2025-03-21" if number % 10 == 0 else "2025-06-10"))
     journey = Journey(STAGES, EXITS).fit({"stages": make_stages(*rows), "actions": make_log(*log)}, "2025-12-31")
-    route = journey.route("recruited", "activated", alternatives=0)
+    # Everybody got the call, so what it did is not known: by itself the journey routes over no such step.
+    told = journey.route("recruited", "activated", alternatives=0)
+    assert told["reason"].tolist() == ["nothing is known of leaving recruited: no action was seen often enough"]
+    route = journey.route("recruited", "activated", alternatives=0, unclear=True)
     assert route["next_stage"].tolist() == ["onboarded", "activated"]
     assert route["chance"].tolist() == pytest.approx([0.9, 1.0], abs=0.01)
     assert route["route_chance"].iloc[0] == pytest.approx(1.0, abs=0.01)
@@ -558,6 +575,43 @@ def test_route_without_a_channel_or_a_step(called):
     assert email["action"].iloc[0] == "call"
     with pytest.raises(ValueError, match="avoid: 'phon' is not known; did you mean 'phone'"):
         called.route("recruited", "activated", avoid=["phon"], channels=channels)
+
+
+def test_a_journey_that_knows_the_actions_avoids_their_channels(called, tmp_path):
+    actions = {"call": {"stages": ["recruited"], "channels": ["phone"], "cost": 3.0}}
+    knowing = Journey(STAGES, EXITS, horizon_days=90).fit(make_called(), "2025-12-31", actions=actions)
+    knowing.save(tmp_path)
+    for journey in (knowing, Journey.load(tmp_path)):
+        free, bound = (journey.route("recruited", "activated", avoid=avoid) for avoid in ([], "phone"))
+        assert free["action"].iloc[0] == "call" and "call" not in set(bound["action"])
+        assert 3 <= free["route_cost"].iloc[0] <= 4 * 3  # of at most four periods
+    assert np.isnan(called.route("recruited", "activated")["route_cost"].iloc[0])
+    with pytest.raises(
+        ValueError, match=r"avoid: 'phone' is no action .*pass channels=\{action: .*actions=params\.actions to fit"
+    ):
+        called.route("recruited", "activated", avoid=["phone"])
+    assert "call" not in set(called.route("recruited", "activated", avoid=["call"])["action"])
+
+
+def test_routes_take_no_step_that_harms_or_is_not_clear_or_not_planned_there():
+    """Mail goes with fewer moves; of those who got neither, one in three moves on."""
+    tables = make_called()
+    number = tables["stages"]["partner_id"].str[1:].astype(int)
+    log = make_log(*[(f"p{n}", "mail", "2025-01-02") for n in range(400) if n // 2 % 3 == 2 and n % 2])
+    tables["actions"] = pd.concat([tables["actions"], log.assign(action_id="m" + log["action_id"])])
+    journey = Journey(STAGES, EXITS, horizon_days=90).fit(tables, "2025-12-31")
+    effects = estimate_action_effects(journey.decisions_).set_index("action")
+    assert number.nunique() == 400 and effects.loc["mail", "upper_chance"] < 0 < effects.loc["call", "lower_chance"]
+    for unclear in (False, True):
+        assert journey.process(unclear=unclear).actions == ("none", "call")
+    own = effects.loc[["call"]].assign(lower_chance=-0.1).reset_index()
+    assert journey.process(effects=own).actions == ("none",)
+    assert journey.process(effects=own, unclear=True).actions == ("none", "call")
+    elsewhere = {"call": {"stages": ["onboarded"]}}
+    assert journey.process(actions=elsewhere, unclear=True).actions == ("none",)
+    # What is told of a segment alone says nothing about everybody.
+    segment = effects.loc[["call"]].reset_index().assign(segment="a")
+    assert journey.process(effects=segment).actions == ("none",)
 
 
 @pytest.mark.filterwarnings("error")
@@ -619,6 +673,92 @@ def test_cohorts_are_told_apart_and_the_young_ones_flagged():
     assert told.loc[(young, 20), "conversion"] == 0 and not told.loc[(young, 20), "immature"]
     assert np.isnan(told.loc[(young, 60), "conversion"]) and told.loc[(young, 60), "immature"]
     assert told.loc[(young, 60), "waiting"] == 40
+
+
+def test_a_cohort_not_followed_for_the_horizon_is_told_only_so_far():
+    """Entered this month, all who were in it for long have moved on: that is 100% of a curve that hangs on one.
+
+    By hand: one a day enters on 11 to 30 June; the first three went on after 15 days, nobody else.
+    """
+    rows = []
+    for number in range(20):
+        rows += enter(number, days_after("2026-06-11", number), *(("onboarded", 15) if number < 3 else ()))
+    told = fit(*rows).conversion(cohort="quarter", horizon_days=[90, 12, 9]).query("stage == 'recruited'")
+    told = told.set_index("horizon_days")
+    assert told["followed"].tolist() == [0, 8, 11] and told["immature"].tolist() == [True, True, False]
+    # Ages are 19, 18, ..., 0 days; ten of twenty began 10 days ago or earlier.
+    assert told["followed_days"].tolist() == [10, 10, 9]
+    assert told.loc[90, ["conversion", "lower", "upper"]].isna().all()
+    assert told.loc[90, "so_far"] == 0 < told.loc[90, "so_far_upper"] < 0.3
+    assert told.loc[[12, 9], "conversion"].tolist() == [0, 0]
+    sooner = []
+    for number in range(20):
+        sooner += enter(number, days_after("2026-06-11", number), *(("onboarded", 5) if number < 10 else ()))
+    told = fit(*sooner).conversion(cohort="quarter").query("stage == 'recruited'").iloc[0]
+    # All ten who were there for 6 days or more had left after 5: none of them can be censored before.
+    assert told["followed_days"] == 10 and told["converted"] == 10 and np.isnan(told["conversion"])
+
+
+def test_what_few_were_followed_for_is_not_told_whatever_came_of_it():
+    """Of 20, one entered 60 days ago and left on day 50, the last to be there; the others entered 20 days ago."""
+    rows = [row for number in range(1, 20) for row in enter(number, "2026-06-10", "left" if number < 5 else None, 3)]
+    for stage in ("onboarded", "left"):
+        journey = fit(*enter(0, "2026-05-01", stage, 50), *rows)
+        told = journey.conversion(horizon_days=[15, 55]).query("stage == 'recruited'").set_index("horizon_days")
+        assert told.loc[15, "conversion"] == 0 and np.isnan(told.loc[55, "conversion"])
+        dropped = journey.drop_outs(horizon_days=55).query("stage == 'recruited'")
+        assert dropped["share"].isna().all() and dropped["dropped"].tolist() == [4 + (stage == "left")]
+        times = journey.time_in_stage(targets={"recruited": 55}).set_index("stage")
+        assert np.isnan(times.loc["recruited", "within_target"])
+
+
+def test_one_in_ten_followed_for_the_horizon_is_enough():
+    for others, told in ((9, True), (10, False)):
+        rows = [row for number in range(1, others + 1) for row in enter(number, "2026-06-20")]
+        journey = fit(*enter(0, "2026-01-01"), *rows)
+        found = journey.conversion().query("stage == 'recruited'").iloc[0]
+        assert (found["followed"], found["immature"], pd.notna(found["conversion"])) == (1, True, told)
+
+
+@pytest.mark.parametrize("level", [0, 1, 2, -0.5, np.nan])
+def test_impossible_levels_are_refused(called, level):
+    people = pd.DataFrame({"kind": ["agent"]}, index=["p0"])
+    for tell in (
+        called.conversion,
+        called.time_in_stage,
+        called.drop_outs,
+        lambda level: called.describe_waiting(people, level=level),
+        lambda level: called.route("recruited", "activated", level=level),
+    ):
+        with pytest.raises(ValueError, match=f"level == {level}, must be above 0 and below 1"):
+            tell(level=level)
+
+
+@pytest.mark.parametrize("days", [np.inf, np.nan, 0, -3, 30.5])
+def test_impossible_horizons_are_refused(called, days):
+    for tell in (called.conversion, called.drop_outs, lambda horizon_days: Journey(STAGES, EXITS, horizon_days)):
+        with pytest.raises(ValueError, match=f"horizon_days == {days}, must be >= 1, a whole number"):
+            tell(horizon_days=days)
+
+
+@pytest.mark.parametrize("days", [np.inf, np.nan])
+def test_impossible_times_of_routes_are_refused(called, days):
+    with pytest.raises(ValueError, match=f"within_days == {days}, must be at least one period of 90 days and at most"):
+        called.route("recruited", "activated", within_days=days)
+
+
+def test_who_stands_twice_in_a_group_or_value_is_named(called):
+    twice = pd.Series(["a", "b", "c"], index=["p0", "p1", "p1"])
+    for tell in (
+        lambda: called.conversion(by=twice),
+        lambda: called.compare_groups(twice),
+        lambda: called.bottlenecks(pd.Series(1.0, index=twice.index)),
+        lambda: called.describe_waiting(twice.to_frame("kind")),
+    ):
+        with pytest.raises(
+            ValueError, match=r"partner_id 'p1' stands in the index twice \(1 in all\), must .*leave one"
+        ):
+            tell()
 
 
 def test_deals_are_grouped_by_what_they_are_about():
@@ -734,6 +874,46 @@ def test_a_step_that_those_who_wait_did_not_get_is_told_as_known_on_the_day():
     found = told[0].set_index("attribute").loc["missing_step"]
     assert found[["value", "n", "waiting"]].tolist() == ["call", 64, 80] and found["share_gone_on"] == 0
     pd.testing.assert_frame_equal(*told)
+
+
+@pytest.mark.parametrize(
+    ("taken", "lacking"),
+    [
+        ("2026-01-01 00:00:00", 0.0),  # the moment of entering
+        ("2025-12-31 23:59:59", None),
+        ("2026-01-20 23:59:59", 0.0),
+        ("2026-01-21 00:00:00", 0.75),  # who leaves in this moment had it too late; half have left by then
+        ("2026-01-21 00:00:01", None),
+    ],
+)
+def test_a_step_counts_from_entering_to_leaving_while_half_leave(taken, lacking):
+    """Of 200, 120 go on after 20 days, 40 after 60; 40 wait, for just as long as half of all stay; none of them got it.
+
+    Where nobody counts as having got it nothing is told.
+    """
+    rows = [row for number in range(120) for row in enter(number, "2026-01-01", "onboarded", 20)]
+    rows += [row for number in range(120, 160) for row in enter(number, "2026-01-01", "onboarded", 60)]
+    rows += [row for number in range(160, 200) for row in enter(number, "2026-06-10")]
+    people = pd.DataFrame(index=[f"p{number}" for number in range(200)])
+    log = make_log(*[(f"p{number}", "call", taken) for number in range(160)])
+    told = fit(*rows).describe_waiting(people, log=log)
+    assert told[["value", "n", "waiting"]].to_numpy().tolist() == ([] if lacking is None else [["call", 40, 40]])
+    assert told["share_gone_on"].tolist() == ([] if lacking is None else [lacking])
+
+
+def test_intervals_of_those_who_wait_hold_together():
+    """Nine values are told of at once: each interval is that of a ninth of 5%."""
+    rows = [row for number in range(200) for row in enter(number, "2026-01-01", "onboarded" if number % 2 else None, 9)]
+    named = {f"p{number}": "a" if number % 2 == 0 or number % 4 == 1 else "b" for number in range(200)}
+    kind = pd.Series(named)
+    other = pd.Series("same", index=kind.index)
+    journey = fit(*rows)
+    alone = journey.describe_waiting(kind.to_frame("kind")).iloc[0]
+    among = journey.describe_waiting(pd.DataFrame({"kind": kind} | {f"other{n}": other for n in range(8)})).iloc[0]
+    assert alone["difference"] == among["difference"] == 0.5
+    assert (alone["lower"], alone["upper"]) == pytest.approx(compare_shares(100, 100, 50, 100, 0.95)[1:])
+    # One value waits of kind, and one of each of eight others.
+    assert (among["lower"], among["upper"]) == pytest.approx(compare_shares(100, 100, 50, 100, 1 - 0.05 / 9)[1:])
 
 
 def test_what_is_as_common_among_those_who_wait_is_seldom_told():

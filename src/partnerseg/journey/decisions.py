@@ -1,6 +1,7 @@
 """Decisions: every step that was taken, and comparable times at which none was, with what came after."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -105,6 +106,18 @@ def list_decisions(
     rows["partner_id"] = partners.to_numpy()[rows["partner"]]
     rows["decided_at"] = _EPOCH + pd.to_timedelta(rows["day"], unit="D")
     return rows.reindex(columns=list(DECISIONS)).astype(DECISIONS)
+
+
+def list_planned(actions: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the pairs of action and stage in which actions.yaml plans it."""
+    return [(name, stage) for name, entry in actions.items() for stage in entry["stages"]]
+
+
+def keep_steps(decisions: pd.DataFrame, pairs: Iterable[tuple[str, str]]) -> pd.DataFrame:
+    """Keep the decisions without a step, and those with one of the pairs of action and stage."""
+    known = {*pairs}
+    found = zip(decisions["action"], decisions["stage"], strict=True)
+    return decisions[np.array([pair[0] == NONE or pair in known for pair in found], dtype=bool)]
 
 
 def _see(table: pd.DataFrame, time: str, end: int, partners: pd.Index) -> pd.DataFrame:

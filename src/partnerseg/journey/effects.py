@@ -119,6 +119,30 @@ def estimate_action_effects(
     return table[[*keys, *EFFECTS[2:]]]
 
 
+def judge_effects(effects: pd.DataFrame) -> pd.DataFrame:
+    """Tell which steps clearly help and which clearly harm.
+
+    Args:
+        effects: What `estimate_action_effects` returns.
+
+    Returns:
+        One row a row of effects: `harms` (an interval, of the chance or of value, lies below zero) and `helps` (one
+        lies above zero and none below). Both false: nothing clear is told.
+
+    Example:
+        >>> told = {"lower_chance": [0.1, 0.1, -0.1], "upper_chance": [0.2, 0.2, 0.1]}
+        >>> told |= {"lower_value": [None, -0.3, -0.1], "upper_value": [None, -0.1, 0.1]}
+        >>> judge_effects(pd.DataFrame(told, dtype=float))
+           harms  helps
+        0  False   True
+        1   True  False
+        2  False  False
+    """
+    harms = (effects["upper_chance"] < 0) | (effects["upper_value"] < 0)
+    helps = ((effects["lower_chance"] > 0) | (effects["lower_value"] > 0)) & ~harms
+    return pd.DataFrame({"harms": harms, "helps": helps})
+
+
 class _Comparison:
     """What came with each cell (an action in a stage) against what was predicted; missing where it is not told."""
 

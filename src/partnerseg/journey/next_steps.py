@@ -1,6 +1,8 @@
 """Next steps: at most one for each partner, the whole programme planned together under one capacity."""
 
+import warnings
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,9 @@ _CONTACTS = {
     "event": "event_touches_365d",
     "portal": "portal_touches_365d",
 }
+_WORDS = r"[;,]"  # what stands between the words of a list; no name in actions.yaml holds one
+_ALIKE = 0.85  # from which on one name is taken for a slip of another (difflib's ratio)
+_TOLD = 5  # unknown words that a warning names
 _NO_STEPS = {
     "at": np.array([], dtype=int),
     "place": np.array([], dtype=int),
@@ -54,9 +59,9 @@ def plan_next_steps(
 ) -> pd.DataFrame:
     """Plan at most one next step for each partner, all together under one capacity.
 
-    A step is possible in the stages its entry names, unless the partner avoids it or all its channels, has paused
-    navigation, or has withdrawn consent to marketing or analytics (`consent_at`; who never said anything has not
-    refused). An unhappy partner (an open complaint, or more bad than good marks in `partner_nps_365d`) first gets a
+    A step is possible in the stages its entry names, unless the partner avoids it, all its channels or all its topics,
+    has paused navigation, or has withdrawn consent to marketing or analytics (`consent_at`; who never said anything has
+    not refused). An unhappy partner (an open complaint, or more bad than good marks in `partner_nps_365d`) first gets a
     step that can be taken by phone, if there is one, by phone.
 
     The gain of a step is its effect on the chance to move forward x what the next stage is worth more a year, plus
@@ -88,7 +93,8 @@ def plan_next_steps(
         effects: As `estimate_action_effects` returns them, with a column `segment` for those in segments (missing: on
             all). None: estimated from the journey's own decisions.
         consents: The table `consents`.
-        preferences: The table `preferences`.
+        preferences: The table `preferences`; its lists may be separated by `;` or `,`, in small letters or capitals. A
+            word in `avoid` that is no action, channel or topic binds nothing: it is warned of (`find_unknown_words`).
         tickets: The table `tickets`, for open complaints. None: not known.
         log: The table `actions`, for steps already taken. None: not known.
         as_of: Date YYYY-MM-DD; what happened or arrived after its end is not seen.
@@ -108,8 +114,8 @@ def plan_next_steps(
         unknown gain counts as none; missing where the step's own gain is not known).
 
     Raises:
-        ValueError: The journey is of another date, an action names a stage that is not declared beside one that is,
-            or `owner_hours` a role that no action has.
+        ValueError: The journey is of another date, an action has no channels or names a stage that is not declared
+            beside one that is, or nearly as one that is, or `owner_hours` a role that no action has.
 
     Example:
         >>> one = pd.Index(["p1"], name="partner_id")
@@ -139,6 +145,7 @@ def plan_next_steps(
         raise ValueError(
             f"as_of == {as_of!r}, must be the journey's, {journey.as_of_!r}: fit it again or pass that date"
         )
+    _warn_of_words(find_unknown_words(preferences, actions))
     actions = _find_actions(actions, journey)
     if effects is None:
         from partnerseg.journey.effects import estimate_action_effects
@@ -175,15 +182,67 @@ def plan_next_steps(
     return plan.sort_values(order, ascending=[False, False, True], ignore_index=True)[PLAN]
 
 
+def find_unknown_words(preferences: pd.DataFrame, actions: Mapping[str, Any]) -> pd.DataFrame:
+    """List the words in `avoid` that are no action, channel or topic, and so keep no step away.
+
+    Args:
+        preferences: The table `preferences`; `partner_id` and `avoid` are read.
+        actions: An entry for each action, as in actions.yaml; its names, `channels` and `topics` are known words.
+
+    Returns:
+        One row a partner and unknown word, in the order of the table: `partner_id`, `word` (in small letters) and
+        `nearest` (the known word most like it; missing: none is).
+
+    Example:
+        >>> preferences = pd.DataFrame({"partner_id": ["p1", "p2"], "avoid": ["phone; webinars", "Webinar"]})
+        >>> find_unknown_words(preferences, {"course": {"channels": ["phone", "webinar"]}})
+          partner_id      word  nearest
+        0         p1  webinars  webinar
+    """
+    listed = (name for entry in actions.values() for key in ("channels", "topics") for name in entry.get(key, ()))
+    known = sorted({str(name).casefold() for name in (*actions, *listed, *_CONTACTS)})
+    words = _split_words(preferences, "avoid")
+    words = words[~words["word"].isin(known)].reset_index(drop=True)
+    nearest = {word: next(iter(get_close_matches(word, known, n=1)), None) for word in words["word"].unique()}
+    return words.assign(nearest=words["word"].map(nearest).astype("str"))
+
+
+def _warn_of_words(unknown: pd.DataFrame) -> None:
+    if unknown.empty:
+        return
+    told = [f"{row.word!r} of partner {row.partner_id}" for row in unknown.head(_TOLD).itertuples()]
+    more = f" and {len(unknown) - _TOLD} more" if len(unknown) > _TOLD else ""
+    warnings.warn(
+        f"preferences.avoid: {', '.join(told)}{more} keeps no step away, must be an action, channel or topic of "
+        "actions.yaml; correct the preference, or name it there (find_unknown_words lists all)",
+        stacklevel=3,
+    )
+
+
+def _split_words(preferences: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Return one row a partner and word of one of its lists, in small letters: `partner_id`, `word`."""
+    lists = preferences[["partner_id", name]].dropna().reset_index(drop=True)
+    words = lists[name].astype("str").str.casefold().str.split(_WORDS, regex=True).explode().str.strip()
+    told = pd.DataFrame({"partner_id": lists["partner_id"].reindex(words.index), "word": words})
+    return told[told["word"] != ""].drop_duplicates(ignore_index=True)
+
+
 def _find_actions(actions: Mapping[str, Any], journey: Journey) -> dict[str, Any]:
-    """Return the actions of this journey: those whose stages it has; one with none of them is for another journey."""
+    """Return the actions of this journey: those whose stages it has; one with none of them is for another journey.
+
+    But not where a stage is written nearly as one of this journey: that is a slip.
+    """
     known = set(journey.stages + journey.exits)
     for name, entry in actions.items():
+        if not entry["channels"]:
+            raise ValueError(f"{name}.channels == [], must name at least one way to take the step; edit actions.yaml")
         unknown = [stage for stage in entry["stages"] if stage not in known]
-        if unknown and len(unknown) < len(entry["stages"]):
+        near = [(stage, like) for stage in unknown for like in get_close_matches(stage, sorted(known), 1, _ALIKE)]
+        if near or 0 < len(unknown) < len(entry["stages"]):
+            stage, like = near[0] if near else (unknown[0], "")
             raise ValueError(
-                f"{name}.stages: {unknown[0]!r} must be one of {', '.join(journey.stages + journey.exits)}; edit "
-                "actions.yaml, or journey.stages in programme.yaml"
+                f"{name}.stages: {stage!r} must be one of {', '.join(journey.stages + journey.exits)}"
+                f"{f'; did you mean {like!r}?' if like else ''}; edit actions.yaml, or journey.stages in programme.yaml"
             )
     return {name: entry for name, entry in actions.items() if known.intersection(entry["stages"])}
 
@@ -236,11 +295,8 @@ def _read_wishes(preferences: pd.DataFrame, index: pd.Index) -> dict[str, pd.Dat
     known = preferences[preferences["partner_id"].isin(index)]
     wishes = {}
     for name in ("channels", "topics", "avoid"):
-        lists = known[["partner_id", name]].dropna()
-        words = lists[name].astype("str").str.casefold().str.split(";").explode().str.strip()
-        words = words[words != ""]
-        at = index.get_indexer(pd.Index(lists["partner_id"].reindex(words.index)))
-        wishes[name] = pd.DataFrame({"at": at, "word": words.to_numpy()}).drop_duplicates()
+        words = _split_words(known, name)
+        wishes[name] = words.assign(at=index.get_indexer(pd.Index(words["partner_id"])))[["at", "word"]]
     language = known.dropna(subset=["language"]).drop_duplicates("partner_id", keep="last")
     wishes["language"] = language.set_index("partner_id")[["language"]]
     return wishes
@@ -263,7 +319,8 @@ def _list_steps(
     channels = list(dict.fromkeys(channel.casefold() for entry in actions.values() for channel in entry["channels"]))
     liked = _spread(wishes["channels"], channels, len(partners), first=True)
     # An action may be called as a channel is: whoever avoids the one then avoids both.
-    names = list(dict.fromkeys([*channels, *(action.casefold() for action in actions)]))
+    topics = (topic.casefold() for entry in actions.values() for topic in entry.get("topics", ()))
+    names = list(dict.fromkeys([*channels, *(action.casefold() for action in actions), *topics]))
     avoided = _spread(wishes["avoid"], names, len(partners)) < np.inf
     avoids_any = pd.Series(avoided.any(axis=1))
     reached = contacts.reindex(columns=channels, fill_value=0.0).to_numpy(dtype=float)
@@ -272,9 +329,12 @@ def _list_steps(
     for place, (action, entry) in enumerate(actions.items()):
         own = np.array([channels.index(channel.casefold()) for channel in entry["channels"]], dtype=int)
         shunned = avoided[:, own]
-        at = np.flatnonzero(
-            np.isin(stage, list(entry["stages"])) & ~shunned.all(axis=1) & ~avoided[:, names.index(action.casefold())]
-        )
+        about = [names.index(topic.casefold()) for topic in entry.get("topics", ())]
+        possible = np.isin(stage, list(entry["stages"])) & ~shunned.all(axis=1)
+        possible &= ~avoided[:, names.index(action.casefold())]
+        if about:
+            possible &= ~avoided[:, about].all(axis=1)
+        at = np.flatnonzero(possible)
         shunned = shunned[at]
         likes = np.where(shunned, np.inf, liked[np.ix_(at, own)])
         answers = np.where(shunned, 0.0, reached[np.ix_(at, own)])
@@ -407,16 +467,16 @@ def _find_alternatives(steps: pd.DataFrame, chosen: np.ndarray, limits: Mapping[
     slack = 1e-9 * np.where(np.isinf(ceilings), 0.0, ceilings)
     other = other[(uses[other] - uses[first[other]] <= left + slack).all(axis=1)]
     others = steps.iloc[other].sort_values(["at", "expected_gain", "place"], ascending=[True, False, True])
-    others = others.drop_duplicates("at").set_index("at")[["action", "expected_gain"]]
-    plan = steps.iloc[chosen][["at", "expected_gain"]].join(others, on="at", rsuffix="_other")
+    others = others.drop_duplicates("at").set_index("at")[["action", "expected_gain"]].add_suffix("_other")
+    plan = steps.iloc[chosen][["at", "expected_gain"]].join(others, on="at")
     cost = plan["expected_gain"] - plan["expected_gain_other"].fillna(0.0)
-    return pd.DataFrame({"alternative": plan["action"].astype("str"), "refusal_cost": cost})
+    return pd.DataFrame({"alternative": plan["action_other"].astype("str"), "refusal_cost": cost})
 
 
 def _add_details(
     plan: pd.DataFrame, actions: Mapping[str, Any], wishes: dict[str, pd.DataFrame], features: pd.DataFrame
 ) -> pd.DataFrame:
-    """Add `language`, where it is from, and `topic`: the first wished one that the step can be about."""
+    """Add `language`, where it is from, and `topic`: the first that is wished, not avoided, and in the step's reach."""
     asked = plan["partner_id"].map(wishes["language"]["language"])
     spoken = plan["partner_id"].map(features["language"]) if "language" in features else asked
     plan["language"], plan["by_language"] = asked.fillna(spoken), asked.notna()
@@ -425,7 +485,12 @@ def _add_details(
         columns=["action", "word"],
         dtype="str",
     )
-    wanted = plan[["at", "action"]].merge(wishes["topics"].reset_index(names="place"), on="at")
+    wished = (
+        wishes["topics"]
+        .reset_index(names="place")
+        .merge(wishes["avoid"], on=["at", "word"], how="left", indicator=True)
+    )
+    wanted = plan[["at", "action"]].merge(wished[wished["_merge"] == "left_only"], on="at")
     fits = pd.MultiIndex.from_frame(wanted[["action", "word"]]).isin(pd.MultiIndex.from_frame(can))
     wanted = wanted[fits | ~wanted["action"].isin(can["action"])].sort_values("place").drop_duplicates("at")
     plan["topic"] = plan["at"].map(wanted.set_index("at")["word"]).astype("str")

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from partnerseg.journey.decisions import DECISIONS, list_decisions
+from partnerseg.journey.decisions import DECISIONS, keep_steps, list_decisions, list_planned
 from partnerseg.journey.derive import derive_stages, read_rules
 from partnerseg.journey.routes import Process, estimate_process, find_routes
+from partnerseg.journey.step_plans import split_effects
 from partnerseg.journey.survival import (
     FORWARD,
     OTHERWISE,
@@ -39,12 +40,13 @@ _SPELLS = {
 }
 _CONVERSION = [
     "group", "stage", "n", "converted", "left", "waiting", "conversion", "lower", "upper", "horizon_days", "cohort",
-    "followed", "immature",
+    "followed", "immature", "followed_days", "so_far", "so_far_lower", "so_far_upper",
 ]  # fmt: skip
 _TIMES = [
     "group", "stage", "n", "censored", "median_days", "lower", "upper", "target_days", "within_target"
 ]  # fmt: skip
 COHORTS = {"month": "M", "quarter": "Q", "year": "Y"}
+LEAST_FOLLOWED = 0.1  # of the spells, for the whole of a time, without which no share is told for it
 
 
 class Journey:
@@ -72,6 +74,7 @@ class Journey:
             after; see `decisions.list_decisions`.
         counts_: What was used and what was left out, in rows, travelers and spells.
         as_of_: The day up to whose end all is told, as YYYY-MM-DD.
+        actions_: `stages`, `channels` and `cost` of each action that was declared; empty: none was.
 
     Raises:
         ValueError: A stage is declared twice, there are none, or the horizon is under a day.
@@ -96,6 +99,7 @@ class Journey:
     decisions_: pd.DataFrame
     counts_: dict[str, int]
     as_of_: str
+    actions_: dict[str, dict[str, Any]]
 
     def __init__(
         self,
@@ -113,11 +117,10 @@ class Journey:
                 f"stages {list(self.stages)} and exits {list(self.exits)} must be at least one stage and no name "
                 "twice; edit journey.stages and journey.exits in programme.yaml"
             )
-        if horizon_days < 1:
-            raise ValueError(f"horizon_days == {horizon_days}, must be >= 1; edit journey.horizon_days")
+        _check_days(horizon_days)
         self.rules = read_rules(rules, names)
 
-    def fit(self, data: Any, as_of: str) -> "Journey":
+    def fit(self, data: Any, as_of: str, *, actions: Mapping[str, Any] | None = None) -> "Journey":
         """Learn the journey from the table `stages`, or by rules from events, and what was done from `actions`.
 
         Args:
@@ -125,6 +128,8 @@ class Journey:
                 rules tell stages from, all results are empty.
             as_of: Date YYYY-MM-DD; rows that happened or arrived after its end are not seen. A row that
                 carries neither time is seen at every date.
+            actions: An entry for each action, as in actions.yaml (`params.actions`); `stages`, `channels` and `cost`
+                are kept for routes. None: not known.
 
         Returns:
             The journey itself.
@@ -142,6 +147,7 @@ class Journey:
         known = rows[~(rows["entered_at"] >= end) & ~(rows["arrived_at"] >= end)]
         self._check_names(known["stage"])
         self.as_of_ = day.strftime("%Y-%m-%d")
+        self.actions_ = {name: _shorten_action(entry) for name, entry in (actions or {}).items()}
         self.spells_, self.counts_ = self._find_spells(known, day)
         self.counts_ = {"rows": len(rows), "rows_after_as_of": len(rows) - len(known), **self.counts_}
         self.current_ = self._find_current()
@@ -159,7 +165,9 @@ class Journey:
         """Estimate the share that moves forward within the horizon of entering a stage.
 
         Who leaves by an exit or goes back competes; who is still on the way is censored (Aalen-Johansen).
-        The interval is Wilson's, with the effective number of spells incidence x (1 - incidence) / variance.
+        The interval is Wilson's, with the effective number of spells incidence x (1 - incidence) / variance. Nothing is
+        told for a horizon that fewer than a tenth of the spells have been followed for: there the end of a curve hangs
+        on a handful. What is known of such a young cohort is how many have moved on so far.
 
         Args:
             horizon_days: Days after entering, one number or several; None means the journey's own.
@@ -175,23 +183,30 @@ class Journey:
             `waiting` (still there, for less than the horizon), `conversion` (0-1), `lower`, `upper`,
             `horizon_days`, `cohort` (the first day of its month, quarter or year; missing without cohorts),
             `followed` (spells that began at least a horizon ago), `immature` (true: fewer than half of the spells
-            were followed for the whole horizon). Conversion is missing while nobody has been.
+            were followed for the whole horizon), `followed_days` (the horizon, or where immature the days that half of
+            the spells have been followed for), `so_far` (the share that moves forward within `followed_days`), with
+            `so_far_lower`, `so_far_upper`. Conversion is missing while fewer than a tenth were followed so long.
 
         Raises:
-            ValueError: A horizon is under a day, or there is no such cohort.
+            ValueError: A horizon is no whole number of days from 1, the level is not between 0 and 1, `by` names a
+                partner twice, or there is no such cohort.
 
         References:
             Aalen and Johansen (1978); Dorey and Korn (1987), Effective sample sizes for confidence intervals
-            for survival probabilities.
+            for survival probabilities; Pocock, Clayton and Altman (2002), Survival plots of time-to-event outcomes in
+            clinical trials, for where a curve ends.
         """
+        _check_level(level)
         horizons = self._list_horizons(horizon_days)
         rows = []
         for group, start, stage, spells in self._split_stages(by, cohort, self.stages[:-1]):
             days, event = spells["days"].to_numpy(dtype=float), tell_outcome(spells, self.stages)
-            age = (pd.Timestamp(self.as_of_) - spells["entered_at"].dt.normalize()) / pd.Timedelta(days=1)
+            age = np.sort(self._count_days(spells))
             for horizon in horizons:
-                share, lower, upper = estimate_share(days, event, FORWARD, horizon, level)
+                share, lower, upper = self._estimate(spells, event, horizon, level)
                 followed = int((age >= horizon).sum())
+                half = int(min(age[len(age) // 2], horizon)) if len(age) else 0
+                so_far, so_far_lower, so_far_upper = self._estimate(spells, event, half, level)
                 rows.append(
                     {
                         "group": group,
@@ -207,6 +222,10 @@ class Journey:
                         "cohort": start,
                         "followed": followed,
                         "immature": 2 * followed < len(days),
+                        "followed_days": half,
+                        "so_far": so_far,
+                        "so_far_lower": so_far_lower,
+                        "so_far_upper": so_far_upper,
                     }
                 )
         table = pd.DataFrame(rows, columns=_CONVERSION)
@@ -225,8 +244,12 @@ class Journey:
         Returns:
             One row a group, stage and exit that was taken from there: `group`, `stage`, `exit`, `n` (spells with
             a known start), `dropped` (seen to take the exit, at any time), `share` (0-1, by the horizon, the other
-            ways competing), `lower`, `upper` (missing while nobody was followed so long).
+            ways competing), `lower`, `upper` (missing while fewer than a tenth were followed so long).
+
+        Raises:
+            ValueError: As `conversion`.
         """
+        _check_level(level)
         horizon = self._list_horizons(horizon_days)[0]
         rows = []
         for group, _, stage, spells in self._split_stages(by, "", self.stages):
@@ -235,7 +258,7 @@ class Journey:
                 if not taken.any():
                     continue
                 event = np.select([spells["next_stage"].isna(), taken], [WAITING, FORWARD], OTHERWISE)
-                estimate = estimate_share(spells["days"].to_numpy(dtype=float), event, FORWARD, horizon, level)
+                estimate = self._estimate(spells, event, horizon, level)
                 rows.append((group, stage, way, len(spells), int(taken.sum()), *estimate))
         return pd.DataFrame(rows, columns=["group", "stage", "exit", "n", "dropped", "share", "lower", "upper"])
 
@@ -259,15 +282,17 @@ class Journey:
             One row a group and stage: `group`, `stage`, `n` (spells with known times), `censored` (still
             there), `median_days` (the first day by which half have left), `lower`, `upper`, `target_days` (missing:
             none) and `within_target` (0-1, the share that moves forward by then, exits competing; missing while
-            nobody was followed so long). A median or bound that has not been reached yet is missing.
+            fewer than a tenth were followed so long). A median or bound that has not been reached yet is missing.
 
         Raises:
-            ValueError: A target names an undeclared stage or is not above 0 days.
+            ValueError: A target names an undeclared stage or is not above 0 days, the level is not between 0 and 1, or
+                `by` names a partner twice.
 
         References:
             Brookmeyer and Crowley (1982), A confidence interval for the median survival time; on the
             logarithm, as R's survival package does.
         """
+        _check_level(level)
         targets = dict(targets or {})
         self._check_names(pd.Series(list(targets), dtype=object), "journey.target_days")
         for stage, days_wanted in targets.items():
@@ -278,7 +303,7 @@ class Journey:
             days, event = spells["days"].to_numpy(dtype=float), tell_outcome(spells, self.stages)
             target = float(targets.get(stage, np.nan))
             median, lower, upper = find_median(kaplan_meier(days, event != WAITING, level=level))
-            within = np.nan if np.isnan(target) else estimate_share(days, event, FORWARD, target, level)[0]
+            within = np.nan if np.isnan(target) else self._estimate(spells, event, target, level)[0]
             counts = (len(days), int((event == WAITING).sum()))
             rows.append((group, stage, *counts, median, lower, upper, target, within))
         return pd.DataFrame(rows, columns=_TIMES)
@@ -364,9 +389,14 @@ class Journey:
             `difference` and its `lower`, `upper`; the largest difference of a stage first, only what is clearly more
             common among those who wait.
 
+        Raises:
+            ValueError: The level is not between 0 and 1, or `attributes` names a partner twice.
+
         References:
             Newcombe (1998), Interval estimation for the difference between independent proportions, method 10.
         """
+        _check_level(level)
+        _check_once(attributes.index, "attributes")
         rows = []
         medians = (
             self.time_in_stage().set_index("stage")["median_days"] if len(self.spells_) else pd.Series(dtype=float)
@@ -413,7 +443,11 @@ class Journey:
             without a known value or day of entering), `median_wait_days` (so far), `expected_days` (mean of
             the days still expected), `value_waiting` (sum of values), `money_waiting`. Sums are over
             what is known, and missing when nothing is.
+
+        Raises:
+            ValueError: `value` names a partner twice.
         """
+        _check_once(value.index, "value")
         rows = []
         for stage in self.stages[:-1]:
             here = self.current_[(self.current_["stage"] == stage) & self.current_["partner_id"].isin(value.index)]
@@ -461,9 +495,38 @@ class Journey:
         columns = ["group", "stage", "next_stage", "n", "share"]
         return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
-    def process(self) -> Process:
-        """Return what each logged action leads to from each stage or exit, period by period; see `estimate_process`."""
-        return estimate_process(self.decisions_, self.stages + self.exits, period_days=self.horizon_days)
+    def process(
+        self,
+        *,
+        actions: Mapping[str, Any] | None = None,
+        effects: pd.DataFrame | None = None,
+        unclear: bool = False,
+    ) -> Process:
+        """Estimate what doing nothing, and each step that clearly helps, leads to from each stage, period by period.
+
+        Args:
+            actions: An entry for each action, as in actions.yaml: a step counts in its `stages` only, and costs its
+                `cost` where the log tells none. None: as given to `fit`; where none were, every logged step counts.
+            effects: What steps did, as `estimate_action_effects` returns it. None: told from the journey's decisions.
+            unclear: Also take steps of which nothing clear is told. A step that clearly harms in a stage is never
+                taken there.
+
+        Returns:
+            The process, as `estimate_process` tells.
+        """
+        from partnerseg.journey.effects import estimate_action_effects, judge_effects
+
+        known = self.actions_ if actions is None else {name: _shorten_action(entry) for name, entry in actions.items()}
+        decisions = keep_steps(self.decisions_, list_planned(known)) if known else self.decisions_
+        whole = split_effects(estimate_action_effects(decisions) if effects is None else effects)[0]
+        judged = judge_effects(whole)
+        cells = whole[~judged["harms"] if unclear else judged["helps"]]
+        return estimate_process(
+            keep_steps(decisions, zip(cells["action"], cells["stage"], strict=True)),
+            self.stages + self.exits,
+            period_days=self.horizon_days,
+            costs={name: entry["cost"] for name, entry in known.items() if entry["cost"] is not None},
+        )
 
     def route(
         self,
@@ -471,23 +534,23 @@ class Journey:
         to: str,
         *,
         avoid: Iterable[str] = (),
-        alternatives: int = 3,
-        objective: str = "chance",
-        within_days: int = 365,
         channels: Mapping[str, Iterable[str]] | None = None,
-        level: float = 0.95,
+        effects: pd.DataFrame | None = None,
+        unclear: bool = False,
+        **options: Any,
     ) -> pd.DataFrame:
         """Find the best route to a stage, turn by turn, with alternatives and what avoiding costs.
+
+        A route is made of steps that clearly help where they are taken, see `process`.
 
         Args:
             partner: Who travels, by partner_id, from where it stands; or a stage or exit to start from.
             to: Stage to reach.
-            avoid: Actions, stages and, where `channels` is given, channels that the route does not use.
-            alternatives: Largest number of routes beside the best.
-            objective: `chance` (to get there in time), `time` or `value` (less costs).
-            within_days: Days to get there in.
-            channels: Channels of each action.
-            level: Level of the interval of the chance.
+            avoid: Actions, stages and channels that the route does not use.
+            channels: Channels of each action. None: as given to `fit` in `actions`.
+            effects: As in `process`.
+            unclear: As in `process`.
+            options: `alternatives`, `objective`, `within_days` and `level`, see `routes.find_routes`.
 
         Returns:
             One row a route and stage, as `routes.find_routes` tells; one with a `reason` where no route can be told.
@@ -495,16 +558,22 @@ class Journey:
         Raises:
             ValueError: The partner or a name is not known, a number out of range, or money is not known for `value`.
         """
+        if channels is None:
+            channels = {name: entry["channels"] for name, entry in self.actions_.items()}
+        avoid = [avoid] if isinstance(avoid, str) else list(avoid)
+        logged = dict.fromkeys(self.decisions_["action"].unique(), ())  # may be avoided though they are in no route
+        if not channels and (unknown := [name for name in avoid if name not in {**logged, **self._order}]):
+            raise ValueError(
+                f"avoid: {unknown[0]!r} is no action that was logged and no stage, and of channels nothing is known; "
+                "pass channels={action: [channel, ...]} here, or actions=params.actions to fit"
+            )
         return find_routes(
-            self.process(),
+            self.process(effects=effects, unclear=unclear),
             partner if partner in self._order else self._find_stage(partner),
             to=to,
             avoid=avoid,
-            alternatives=alternatives,
-            objective=objective,
-            within_days=within_days,
-            channels=channels,
-            level=level,
+            channels={**logged, **channels},
+            **options,
         )
 
     def save(self, directory: str | Path) -> None:
@@ -518,6 +587,7 @@ class Journey:
             "rules": [asdict(rule) for rule in self.rules],
             "as_of": self.as_of_,
             "counts": self.counts_,
+            "actions": self.actions_,
         }
         text = json.dumps(facts, ensure_ascii=False, indent=1)
         (directory / "journey.json").write_text(text + "\n", encoding="utf-8")
@@ -529,7 +599,7 @@ class Journey:
         """Read a journey that `save` has written."""
         facts = json.loads((Path(directory) / "journey.json").read_text(encoding="utf-8"))
         journey = cls(facts["stages"], facts["exits"], facts["horizon_days"], facts["rules"])
-        journey.as_of_, journey.counts_ = facts["as_of"], facts["counts"]
+        journey.as_of_, journey.counts_, journey.actions_ = facts["as_of"], facts["counts"], facts.get("actions", {})
         journey.spells_ = pd.read_parquet(Path(directory) / "journey_spells.parquet").astype(_SPELLS)
         journey.current_ = journey._find_current()
         journey.decisions_ = pd.read_parquet(Path(directory) / "journey_decisions.parquet").astype(DECISIONS)
@@ -604,16 +674,28 @@ class Journey:
 
     def _list_horizons(self, horizon_days: int | Sequence[int] | None) -> list[int]:
         given = self.horizon_days if horizon_days is None else horizon_days
-        horizons = [int(days) for days in np.atleast_1d(given)]
-        for days in horizons:
-            if days < 1:
-                raise ValueError(f"horizon_days == {days}, must be >= 1")
-        return horizons
+        return [_check_days(days) for days in np.atleast_1d(given).tolist()]
+
+    def _count_days(self, spells: pd.DataFrame) -> np.ndarray:
+        """Return how many days ago each spell began."""
+        return ((pd.Timestamp(self.as_of_) - spells["entered_at"].dt.normalize()) / pd.Timedelta(days=1)).to_numpy()
+
+    def _estimate(
+        self, spells: pd.DataFrame, event: np.ndarray, horizon: float, level: float
+    ) -> tuple[float, float, float]:
+        """Return the share that has moved forward by the horizon and its interval; missing where too few were followed.
+
+        Whether it is told hangs on when the spells began only, not on what became of them.
+        """
+        if not len(spells) or (self._count_days(spells) >= horizon).mean() < LEAST_FOLLOWED:
+            return np.nan, np.nan, np.nan
+        return estimate_share(spells["days"].to_numpy(dtype=float), event, FORWARD, horizon, level)
 
     def _split(self, by: pd.Series | None) -> list[tuple[str, pd.DataFrame]]:
         """Return the spells of each group, groups in the order of their names."""
         if by is None:
             return [("all", self.spells_)] if len(self.spells_) else []
+        _check_once(by.index, "by")
         who = self.spells_["deal_id" if by.index.name == "deal_id" else "partner_id"]
         spells = self.spells_[who.isin(by.index)]
         names = by.astype(object).where(by.notna(), "unknown").astype(str)
@@ -642,6 +724,41 @@ class Journey:
         """Return days and event (waiting, forward, otherwise) of a stage's spells with known times."""
         spells = self._with_days(spells, stage)
         return spells["days"].to_numpy(dtype=float), tell_outcome(spells, self.stages)
+
+
+def _shorten_action(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what routes need of an entry of actions.yaml."""
+    cost = entry.get("cost")
+    return {
+        "stages": list(entry["stages"]),
+        "channels": list(entry.get("channels", ())),
+        "cost": None if cost is None else float(cost),
+    }
+
+
+def _check_days(days: float) -> int:
+    """Return a horizon as a whole number of days."""
+    if not (np.isfinite(days) and days >= 1 and days == int(days)):
+        raise ValueError(
+            f"horizon_days == {days}, must be >= 1, a whole number of days; edit journey.horizon_days, or what is "
+            "passed here"
+        )
+    return int(days)
+
+
+def _check_level(level: float) -> None:
+    if not 0 < level < 1:
+        raise ValueError(f"level == {level}, must be above 0 and below 1, as 0.95")
+
+
+def _check_once(index: pd.Index, name: str) -> None:
+    """Raise ValueError where an index names somebody twice."""
+    twice = index[index.duplicated()]
+    if len(twice):
+        raise ValueError(
+            f"{name}: {index.name or 'partner_id'} {twice[0]!r} stands in the index twice ({len(twice)} in all), must "
+            "stand there once; leave one row, as by drop_duplicates"
+        )
 
 
 def _count_values(here: pd.Series, gone: pd.Series, least: int) -> list[tuple[str, int, int, int, int]]:

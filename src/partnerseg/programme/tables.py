@@ -280,9 +280,9 @@ _ALL = (
         (
             _PARTNER,
             _optional("language", note="ISO 639-1 code"),
-            _optional("channels", note="separated by ;"),
-            _optional("topics", note="separated by ;"),
-            _optional("avoid", note="actions or channels, separated by ;"),
+            _optional("channels", note="separated by ; or ,"),
+            _optional("topics", note="separated by ; or ,"),
+            _optional("avoid", note="actions, channels or topics, separated by ; or ,"),
         ),
         ("partner_id",),
     ),
