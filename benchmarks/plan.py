@@ -4,13 +4,14 @@ python benchmarks/plan.py [LARGEST]
 
 Partners stand in five stages with revenue drawn at random; ten actions with hours, costs, owners and seats, of which
 seven have a known effect on the chance to move forward or on revenue. Hours, money, hours of three roles and the seats
-of two actions are limited. Every run is a process of its own with at most two threads. Plan: `plan_next_steps` as a
-whole, from features, effects, consents and preferences to the table with reasons; imports are counted beside, drawing
-the data and fitting the journey are not. Value is the sum of known gains; gap is how far below the best it may be, as
-the prices of the limits prove; broken rules are limits exceeded, paused partners planned and partners planned twice.
-Greedy: largest gain first over the same steps and limits. Integer program: `scipy.optimize.milp` (HiGHS) over all steps
-of known gain to a relative gap of 1e-6, given up after 30 s. Four drawings a size: in two of them each partner's gain
-is its own, in two its stage's.
+of two actions are limited. The log holds eight steps a partner, drawn from two years; what was taken since the stage
+was entered is not planned again. Every run is a process of its own with at most two threads. Plan: `plan_next_steps`
+as a whole, from features, effects, consents and preferences to the table with reasons; imports are counted beside,
+drawing the data and fitting the journey are not. Value is the sum of known gains; gap is how far below the best it may
+be, as the prices of the limits prove; broken rules are limits exceeded, paused partners planned and partners planned
+twice. Greedy: largest gain first over the same steps and limits. Integer program: `scipy.optimize.milp` (HiGHS) over
+all steps of known gain to a relative gap of 1e-6, given up after 30 s. Four drawings a size: in two of them each
+partner's gain is its own, in two its stage's.
 """
 
 import json
@@ -71,6 +72,9 @@ def draw(n: int, seed: int, *, own: bool):
     preferences["channels"] = words[random.integers(0, 5, len(wishes))]
     preferences["avoid"] = np.where(random.random(len(wishes)) < 0.2, "phone;action_3", None)
     paused = partners[random.random(n) < 0.05]
+    taken = pd.Timestamp(AS_OF) - pd.to_timedelta(random.integers(1, 730, 8 * n), unit="D")
+    log = pd.DataFrame({"partner_id": np.tile(partners, 8), "taken_at": taken})
+    log["action"] = np.array(list(actions))[random.integers(0, len(actions), 8 * n)]
     return {
         "features": features,
         "segments": pd.DataFrame({"segment": 1}, index=partners),
@@ -88,6 +92,7 @@ def draw(n: int, seed: int, *, own: bool):
             {"partner_id": paused, "purpose": "navigation", "granted": False, "changed_at": pd.Timestamp("2026-01-01")}
         ),
         "preferences": preferences,
+        "log": log,
         "as_of": AS_OF,
     }
 
@@ -164,7 +169,10 @@ def measure(n: int, seed: int, own: bool, whole: bool) -> dict[str, float]:
 
 def main(largest: int) -> None:
     lines = ["# The plan: time, memory, value", "", (__doc__ or "").split("\n\n", 2)[2].strip(), ""]
+    load = f"Load average of the machine when it began: {os.getloadavg()[0]:.1f}, on {os.cpu_count()} cores."
     lines += [
+        load,
+        "",
         "| partners | gains | steps | planned | plan s | CPU s | imports s | peak GB | gap | broken rules "
         "| over greedy | greedy s | over integer program | its s |",
         "| --- |" + " --- |" * 13,

@@ -222,12 +222,12 @@ def _price_avoiding(process: "Process", routes: pd.DataFrame, options: dict[str,
 def _value_routes(params: "Params", journey: Journey) -> pd.DataFrame:
     """What a period would have brought, less costs, had those who got a step got the one that helps most there.
 
-    Which one that is, is told from the earlier half of the decisions, and what it is worth from the later half.
+    Which one that is, is told from the earlier half of the decisions, and what it is worth from the later half: from all
+    steps of it, planned ones or not, as their chances are of all that might have been taken.
     """
-    decisions = keep_steps(journey.decisions_, list_planned(params.actions))
-    middle = decisions["decided_at"].quantile(0.5)
-    later = decisions["decided_at"] > middle
-    effects = estimate_action_effects(decisions[~later])
+    decisions = journey.decisions_
+    later = decisions["decided_at"] > decisions["decided_at"].quantile(0.5)
+    effects = estimate_action_effects(keep_steps(decisions[~later], list_planned(params.actions)))
     helps = effects[(effects["lower_value"] > 0) & judge_effects(effects)["helps"]].sort_values(
         "effect_value", ascending=False, kind="stable"
     )

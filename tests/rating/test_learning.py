@@ -10,8 +10,8 @@ from scipy.stats import spearmanr
 import partnerseg as ps
 from partnerseg.programme.planted import FACTOR_EFFECTS
 from partnerseg.rating import panel as panels
-from partnerseg.rating.panel import Changes, build_periods, expect_changes, learn_weights
-from partnerseg.rating.weights import learned
+from partnerseg.rating.panel import Changes, build_periods, expect_changes
+from partnerseg.rating.weights import learn_weights, learned
 
 ENDS = [str(day.date()) for day in pd.date_range("2023-09-30", "2026-06-30", freq="QE")]
 FACTORS = [

@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 
 from partnerseg.params import Params
-from partnerseg.report import evidence
+from partnerseg.report import doubts, evidence
 from partnerseg.report.findings import is_known
 from tests.report import frames as f
+from tests.report.test_journey import HORIZONS, SPEED, TIME_SEGMENTS
 
 FOUND = SimpleNamespace(found=True, reason="", statistic=5.9, null_95=2.0, shape="separate segments")
 NOT_FOUND = SimpleNamespace(
@@ -58,6 +59,8 @@ SHOWN = {
     "flow": lambda: evidence.show_flow(f.MOVES, **WAYS),
     "transitions": lambda: evidence.show_transitions(f.MOVES, **WAYS),
     "cohorts": lambda: evidence.show_cohorts(f.COHORTS, horizon_days=90),
+    "horizons": lambda: evidence.show_horizons(HORIZONS, horizon_days=90),
+    "time segments": lambda: evidence.show_time_segments(TIME_SEGMENTS, SPEED),
     "groups": lambda: evidence.show_groups(f.SEGMENT_CONVERSION, bottlenecks=f.BOTTLENECKS.tail(1), horizon_days=90),
     "waiting": lambda: evidence.show_waiting(f.WAITING),
     "drop outs": lambda: evidence.show_drop_outs(f.DROP_OUTS, horizon_days=90),
@@ -89,6 +92,11 @@ SAID = {
     "flow": (lambda: evidence.show_flow(f.MOVES.head(0), **WAYS), "We do not know where partners stand"),
     "transitions": (lambda: evidence.show_transitions(f.MOVES.tail(1), **WAYS), "We do not know of any move"),
     "cohorts": (lambda: evidence.show_cohorts(f.COHORTS.tail(2), horizon_days=90), "not two of them"),
+    "horizons": (lambda: evidence.show_horizons(HORIZONS.head(0), horizon_days=90), "followed for longer"),
+    "time segments": (
+        lambda: evidence.show_time_segments(TIME_SEGMENTS.head(0), SPEED.head(0)),
+        "there are not two to compare",
+    ),
     "groups": (
         lambda: evidence.show_groups(f.SEGMENT_CONVERSION, bottlenecks=f.BOTTLENECKS.head(0), horizon_days=90),
         "We do not know how segments differ",
@@ -139,3 +147,12 @@ def test_what_needs_several_segments_or_a_year_before_is_left_out_without_them(p
 def test_what_cannot_be_told_is_said(piece):
     show, words = SAID[piece]
     assert words in show().text
+
+
+def test_a_stage_without_dates_is_not_called_too_young():
+    counts = {"travelers": 9, "since_unknown_day": 5}
+    conversion = pd.DataFrame({"stage": ["recruited", "onboarded"], "n": [0, 4], "conversion": [f.NAN, f.NAN]})
+    assert doubts.list_journey_doubts(counts, f.PLAN.head(1), conversion) == [
+        "5 stays in a stage have no date and are left out of all times.",
+        "Too few have been followed from onboarded on for the whole horizon to tell who moves on.",
+    ]

@@ -37,7 +37,16 @@ def test_measures_have_three_significant_digits(value, text):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0%"), (1, "100%"), (0.5, "50%"), (0.0004, "under 0.1%"), (0.99951, "over 99.9%"), (np.nan, "[x]")],
+    [
+        (0, "0%"),
+        (1, "100%"),
+        (0.5, "50%"),
+        (0.3655, "36.5%"),
+        (np.float64(0.3655), "36.5%"),
+        (0.0004, "under 0.1%"),
+        (0.99951, "over 99.9%"),
+        (np.nan, "[x]"),
+    ],
 )
 def test_shares_never_claim_all_or_nothing_wrongly(value, text):
     assert words.format_share(value) == text

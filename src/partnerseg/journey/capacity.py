@@ -1,6 +1,8 @@
 """Capacity: the steps that together bring most within limits of hours, money and seats."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +15,7 @@ _SEARCHES = ((250, 1_000), (1_000, 300))
 _CUTS = 300  # points at which the limits are priced
 _BLOCKS = 20  # of partners, each with a line of its own below the bound that prices give
 _CHUNK = 20_000  # rows that are filled up at once
+_NOTHING = 1e-15  # of a limit: a million such uses are within its slack
 _CLOSE = 1e-7  # of the bound: prices are not looked for any closer
 
 
@@ -63,7 +66,7 @@ def choose_steps(steps: pd.DataFrame, limits: Mapping[str, float]) -> Choice:
         choice on every machine.
 
     Raises:
-        ValueError: A limit, gain or use is missing, or a limit or use is negative.
+        ValueError: A limit, gain or use is missing, a gain is infinite, or a limit or use is negative.
 
     References:
         Kellerer, Pferschy and Pisinger (2004), Knapsack Problems, chapters 9 and 11; Marsten, Hogan and Blankenship
@@ -88,13 +91,15 @@ def choose_steps(steps: pd.DataFrame, limits: Mapping[str, float]) -> Choice:
     binding = _find_binding(partner, uses[usable], ceilings)
     reachable = _reach(uses[np.ix_(usable, binding)], ceilings[binding])
     shares = uses[np.ix_(usable, binding)] / reachable
+    shares[shares < _NOTHING] = 0.0
     problem, row, place = _join_alike(partner, gain[usable], shares)
     counts, bound, scaled = _solve(problem)
     # The first partners of a group take its first row, the next ones its second, and so on.
     before = np.cumsum(counts) - counts
     before -= before[problem.start][problem.group]
     taken[usable] = (before[row] <= place) & (place < before[row] + counts[row])
-    prices.iloc[np.flatnonzero(binding)] = scaled / reachable
+    with np.errstate(over="ignore"):
+        prices.iloc[np.flatnonzero(binding)] = np.minimum(scaled / reachable, np.finfo(float).max)
     value = float(gain[taken].sum())
     return Choice(taken, value, max(float(bound), value), prices)
 
@@ -105,6 +110,9 @@ def _check(names: list[str], ceilings: np.ndarray, gain: np.ndarray, uses: np.nd
             raise ValueError(f"limits[{name!r}] == {ceiling}, must be >= 0; infinite means no limit")
     if np.isnan(gain).any():
         raise ValueError(f"gain of row {np.isnan(gain).argmax()} is missing, must be a number; leave such steps out")
+    if np.isinf(gain).any():
+        row = np.isinf(gain).argmax()
+        raise ValueError(f"gain of row {row} == {gain[row]}, must be finite; correct it or leave the step out")
     wrong = ~(uses >= 0)
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
@@ -124,9 +132,10 @@ def _reach(uses: np.ndarray, ceilings: np.ndarray) -> np.ndarray:
     Limits of uses with more than three decimals, or of millions of divisors, stay as they are.
     """
     whole = np.round(uses * 1_000)
-    divisor = np.gcd.reduce(whole.astype(np.int64), axis=0)
+    plain = ((np.abs(uses * 1_000 - whole) <= 1e-6 * whole) & (whole < 1e15)).all(axis=0)
+    divisor = np.maximum(np.gcd.reduce(np.where(plain, whole, 1).astype(np.int64), axis=0), 1)
     steps = np.floor(ceilings * 1_000 / divisor * (1 + _SLACK))
-    exact = (np.abs(uses * 1_000 - whole) < 1e-6).all(axis=0) & (steps < 1e6)
+    exact = plain & (steps < 1e6)
     return np.where(exact, steps * divisor / 1_000, ceilings)
 
 
@@ -296,28 +305,52 @@ def _search(
     groups, column = np.unique(problem.group[rows], return_inverse=True)
     largest = np.maximum(problem.uses[rows].max(axis=0, initial=0.0), 1e-300)
     scale = 1e4 / float(problem.gain[rows].max())  # the solver stops a millionth from the best
-    found = milp(
-        -problem.gain[rows] * scale,
-        integrality=np.ones(len(rows)),
-        bounds=Bounds(0, problem.size[problem.group[rows]]),
-        constraints=[
-            LinearConstraint(
-                csr_array((np.ones(len(rows)), (column, np.arange(len(rows))))), -np.inf, problem.size[groups]
-            ),
-            LinearConstraint((problem.uses[rows] / largest).T, -np.inf, np.maximum(left, 0.0) / largest),
-        ],
-        options={
-            "mip_rel_gap": _SLACK * bound / max(bound - base, _SLACK * bound),
-            "node_limit": n_nodes,
-            "presolve": False,
-        },
-    )
+    one_each = csr_array((np.ones(len(rows)), (column, np.arange(len(rows)))))
+    with _mute_compiled():
+        found = milp(
+            -problem.gain[rows] * scale,
+            integrality=np.ones(len(rows)),
+            bounds=Bounds(0, problem.size[problem.group[rows]]),
+            constraints=[
+                LinearConstraint(one_each, -np.inf, problem.size[groups]),
+                LinearConstraint((problem.uses[rows] / largest).T, -np.inf, np.maximum(left, 0.0) / largest),
+            ],
+            options={
+                "mip_rel_gap": _SLACK * bound / max(bound - base, _SLACK * bound),
+                "node_limit": n_nodes,
+                "presolve": False,
+            },
+        )
     ceiling = base - found.mip_dual_bound / scale if found.mip_dual_bound is not None else np.inf
     if found.x is None:
         return None, ceiling
     counts = fixed.copy()
     counts[rows] = np.round(found.x).astype(int)
     return counts, ceiling
+
+
+@contextmanager
+def _mute_compiled() -> Iterator[None]:
+    """Send what compiled code prints nowhere.
+
+    HiGHS 1.12 prints a line whenever it repairs a solution; no option turns it off (ERGO-Code/HiGHS, issue 2783).
+    """
+    import ctypes
+
+    try:
+        flush, kept = ctypes.CDLL(None).fflush, os.dup(1)
+    except (OSError, TypeError):  # no standard output, or Windows, where its library has no handle
+        yield
+        return
+    flush(None)  # what others printed before belongs to them
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+    try:
+        yield
+    finally:
+        flush(None)
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _drop_excess(problem: _Problem, counts: np.ndarray, loss: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from partnerseg.journey.survival import FORWARD, WAITING
+from partnerseg.journey.survival import FORWARD, WAITING, tell_outcome
 
 if TYPE_CHECKING:
     from partnerseg.journey.stages import Journey
@@ -167,8 +167,6 @@ class _Stays:
     """The stays of partners in stages, to be looked up by partner and time."""
 
     def __init__(self, spells: pd.DataFrame, partners: pd.Index, stages: tuple[str, ...]) -> None:
-        from partnerseg.journey.stages import tell_outcome
-
         partner = partners.get_indexer(pd.Index(spells["partner_id"].array))
         entered = np.floor(((spells["entered_at"] - _EPOCH) / _SECOND).to_numpy(dtype=float))
         order = np.lexsort((np.arange(len(spells)), entered, partner))

@@ -5,18 +5,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.special import betainc
 from scipy.stats import t as student
 
 from partnerseg.journey.routes import estimate_process
 
 METHODS = ("logged", "ips", "weighted", "doubly_robust", "gain")
-LEAST_EFFECTIVE = 30.0  # journeys; below it intervals do not hold what they promise
+LEAST_EFFECTIVE = 30.0  # partners; below it intervals do not hold what they promise
 VALUES = ["method", "value", "lower", "upper", "n", "effective_n", "largest_weight", "reason"]
 _NEEDED = ("partner_id", "period", "stage", "action", "propensity", "reward")
 _END = "(ended)"  # where journeys are when no more steps follow
-# How far the mean weight of a stage may be from 1, in standard errors: further above than below, as a mean of
-# few large weights is skewed.
-_LEAST_Z, _LARGEST_Z = -4.0, 5.0
+# How often logs with true propensities may be refused for them, at most: stated, not tuned.
+FALSE_REFUSALS = 0.01
+_HIDDEN = 0.05  # share of partners without a way to the step that the check looks for; others are found as well
 
 
 def policy_value(
@@ -34,7 +35,12 @@ def policy_value(
     A step weighs the policy's chance of it divided by its propensity; a journey weighs the product of its
     steps so far. The doubly robust value corrects a model of the process, learned from the other partners
     (cross-fitted), by the weighted errors of that model. Intervals are clustered by partner, with Student's
-    distribution on one degree of freedom less than there are effective journeys.
+    distribution on one degree of freedom less than there are effective partners.
+
+    Nothing is told where the policy's steps were taken so rarely, or so often, that the propensities cannot be true:
+    some partners never could get a step, or nobody in some periods. A log with true propensities is refused for that
+    in at most 1% (`FALSE_REFUSALS`). What is found depends on how much was logged: of 10,000 partners, a share of 20%
+    without a way to the step is nearly always found, one of 3% seldom.
 
     Args:
         log: One row a step, with `partner_id`, `period` (rising within a partner), `stage`, `action`,
@@ -45,18 +51,19 @@ def policy_value(
         periods: Steps of a journey that count; None: of the longest. 1: each row is a journey of one step.
         discount: What a reward of the next period is worth in this one, above 0 to 1.
         level: Level of the intervals.
-        least_effective: Effective number of journeys under which nothing is told, at least 2.
+        least_effective: Effective number of partners under which nothing is told, at least 2.
         folds: Parts of the partners for cross-fitting, at least 2.
 
     Returns:
         One row a `method`: `logged` (the mean of what was done), `ips` (inverse propensity), `weighted`
         (self-normalized), `doubly_robust`, `gain` (doubly robust less logged). `value`, a journey, with
-        `lower` and `upper`; `n` (journeys), `effective_n` (Kish: how many journeys the weights are worth;
-        all of them for `logged`), `largest_weight` (share of the sum of weights that one journey has),
+        `lower` and `upper`; `n` (journeys), `effective_n` (Kish: how many partners the weights are worth;
+        for `logged` all journeys weigh alike), `largest_weight` (share of the sum of weights that one partner has),
         `reason` (empty, or why value and interval are missing).
 
     Raises:
-        ValueError: A column is missing, a partner has two rows in a period, or a number is out of range.
+        ValueError: A column is missing, a partner has two rows in a period, a reward is infinite, or a number is out
+            of range.
 
     References:
         Horvitz and Thompson (1952); Kish (1965), Survey sampling; Precup, Sutton and Singh (2000),
@@ -167,38 +174,68 @@ class _Journeys:
         ratio = np.where(on_way, table[self.stage, self.action], 1.0)
         self.ratio = ratio / self._spread(self.rows["propensity"].to_numpy(dtype=float), 1.0)
         self.weights = self.ratio.cumprod(axis=1)
-        last = self.weights[:, -1]
-        if last.sum() > 0:
-            self.effective_n = float(last.sum() ** 2 / (last**2).sum())
-            self.largest_weight = float(last.max() / last.sum())
-        else:
-            self.effective_n = 0.0
+        self.effective_n, self.largest_weight = self._find_effective(self.weights[:, -1])
+
+    def _find_effective(self, weights: np.ndarray) -> tuple[float, float]:
+        """Return how many partners with equal weights tell as much, and the share of the sum that one has."""
+        own = np.bincount(self.partner, weights)
+        if not own.sum() > 0:
+            return 0.0, np.nan
+        return float(own.sum() ** 2 / (own**2).sum()), float(own.max() / own.sum())
 
     def find_weakness(self, least_effective: float) -> str:
         """Return why the weights do not carry an estimate; empty where they do."""
-        for stage in sorted(self.met):
-            ratio = self.ratio[self.stage == self.stages.index(stage)]
-            # The variance that weights have when propensities are true; a lasting mean of 1 is their law.
-            variance = (ratio**2).sum() / ratio.sum() - 1 if ratio.sum() > 0 else 0.0
-            off = (ratio.mean() - 1) / np.sqrt(max(variance, 1e-12) / len(ratio))
-            if abs(ratio.mean() - 1) > 1e-6 and not _LEAST_Z <= off <= _LARGEST_Z:
-                return (
-                    f"weights in {stage} have a mean of {ratio.mean():.2f}, which must be near 1: propensities are "
-                    "not true, or some partners could never get the policy's step"
-                )
+        if reason := self._find_untrue():
+            return reason
         if self.effective_n < least_effective:
-            return f"effective number of journeys is {self.effective_n:.1f}, must be at least {least_effective:g}"
+            return f"effective number of partners is {self.effective_n:.1f}, must be at least {least_effective:g}"
+        return ""
+
+    def _find_untrue(self) -> str:
+        """Return the first step of the policy that was taken too rarely or too often for its propensities.
+
+        1 / propensity where a step was taken and 0 elsewhere has a mean of 1 after any past, if propensities are
+        true. Three things are looked for in each stage and step: partners who never could get the step (a partner
+        counts the more, the longer it went without), periods in which nobody could, and chances that are too low.
+        The log has no chances of steps that were not taken: what the taken one left is shared out as in the stage.
+        All tests together refuse true propensities in at most `FALSE_REFUSALS` of logs (Bonferroni).
+        """
+        rows = self.rows[self.rows["stage"].isin(self.met)]
+        for stage in sorted(self.met):
+            own = rows[rows["stage"] == stage]
+            partner, action = own["partner"].to_numpy(), own["action"].to_numpy()
+            propensity = own["propensity"].to_numpy(dtype=float)
+            shares = own["action"].value_counts(normalize=True)
+            left = (1 - propensity) / (1 - shares[action].to_numpy()).clip(1e-12)
+            period, alike, whole = pd.factorize(own["period"])[0], np.ones(len(own)), np.zeros(len(own), dtype=int)
+            follows = dict(zip(self.chances.columns, self.chances.loc[[stage]].to_numpy()[0], strict=True))
+            for step in (name for name, wanted in follows.items() if wanted > 0):
+                taken = action == step
+                chance = np.where(taken, propensity, (left * shares[step]).clip(1e-6, 1.0))
+                level = FALSE_REFUSALS * follows[step] * len(own) / len(rows)
+                of_period = 0.25 * level * np.bincount(period) / len(own)
+                if _judge(taken, chance, _weigh_waiting(partner, taken, chance), whole)[0] < 0.5 * level:
+                    why = "some partners could never get it, or propensities are not true"
+                elif (_judge(taken, chance, alike, period)[0] < of_period).any():
+                    why = "in some periods nobody could get it, or propensities are not true"
+                elif _judge(taken, chance, alike, whole)[1] < 0.25 * level:
+                    why = "propensities are not true"
+                else:
+                    continue
+                mean = (taken / chance).mean()
+                return f"weights of {step} in {stage} have a mean of {mean:.2f}, must be nearer to 1: {why}"
         return ""
 
     def tell(self, method: str, level: float, folds: int = 5) -> dict[str, object]:
-        effective = float(self.n) if method == "logged" else self.effective_n
-        largest = 1 / self.n if method == "logged" else self.largest_weight
+        effective, largest = self.effective_n, self.largest_weight
+        if method == "logged":
+            effective, largest = self._find_effective(np.ones(self.n))
         if method == "logged" and self.reward_missing():
             return self.refuse(method, "reward is missing in some steps") | {"effective_n": effective}
         score = self._score(method, folds)
         partners = len(np.unique(self.partner))
         away = np.bincount(self.partner, score - score.mean(), minlength=int(self.partner.max()) + 1)
-        free = min(effective, partners) - 1
+        free = effective - 1
         std_err = np.sqrt((away**2).sum() * partners / max(partners - 1, 1)) / self.n
         reach = student.ppf(0.5 + level / 2, free) * std_err if free > 0 else np.nan
         value = float(score.mean())
@@ -271,6 +308,32 @@ def _pool(values: np.ndarray) -> np.ndarray:
     return np.nan_to_num(values).sum(axis=0) / np.maximum((~np.isnan(values)).sum(axis=0), 1)
 
 
+def _weigh_waiting(partner: np.ndarray, taken: np.ndarray, chance: np.ndarray) -> np.ndarray:
+    """Weigh decisions by how likely it looked before them that their partner never gets the step; rows by partner."""
+    first = np.append(True, np.diff(partner) != 0)
+    begin = np.flatnonzero(first)[np.cumsum(first) - 1]
+    before, missed = (
+        np.append(0.0, np.cumsum(values))[:-1] for values in (taken, np.log1p(-np.minimum(chance, 0.999)))
+    )
+    odds_against = (1 - _HIDDEN) / _HIDDEN * np.exp(missed - missed[begin])
+    return np.where(before == before[begin], 1 / (1 + odds_against), 0.0)
+
+
+def _judge(
+    taken: np.ndarray, chance: np.ndarray, weight: np.ndarray, part: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return how likely so few steps, and so many, are in each part of the decisions if their chances are true.
+
+    A part counts as a binomial draw with the mean and variance of its weighted ratios taken / chance; it is one where
+    all weights and all chances are equal.
+    """
+    total = lambda values: np.bincount(part, values)  # noqa: E731
+    n = total(weight) ** 2 / total(weight**2)
+    usual = total(weight**2) / total(weight**2 / chance)
+    seen = np.minimum(n * usual * total(weight * taken / chance) / total(weight), n)
+    return betainc(np.maximum(n - seen, 1e-12), seen + 1, 1 - usual), betainc(seen, n - seen + 1, usual)
+
+
 def _read_policy(policy: Mapping[str, str] | pd.DataFrame, taken: pd.Series) -> pd.DataFrame:
     """Return stages x actions with the policy's chances, all actions of log and policy as columns."""
     if isinstance(policy, pd.DataFrame):
@@ -304,6 +367,13 @@ def _check(
         raise ValueError(
             f"log has partner {twice['partner_id']!r} twice in period {twice['period']!r}, must be one step a period; "
             "number the steps, or give periods=1 to judge single steps"
+        )
+    endless = np.flatnonzero(np.isinf(log["reward"].to_numpy(dtype=float)))
+    if len(endless):
+        row = log.iloc[endless[0]]
+        raise ValueError(
+            f"log.reward of row {endless[0]} (partner {row['partner_id']!r}, period {row['period']!r}) == "
+            f"{row['reward']}, must be finite; correct the row or leave the partner out"
         )
     rules = {
         "periods": (periods is None or periods >= 1, periods, "at least 1"),

@@ -25,6 +25,7 @@ from partnerseg.journey.survival import (
     find_expected_stay,
     find_median,
     kaplan_meier,
+    tell_outcome,
 )
 from partnerseg.programme.sources import as_frames
 
@@ -791,15 +792,3 @@ def _count_missing_steps(
          int(lacking[1].get(action, len(went))), len(went))
         for action in actions
     ]  # fmt: skip
-
-
-def tell_outcome(spells: pd.DataFrame, stages: tuple[str, ...]) -> np.ndarray:
-    """Tell for each spell whether it goes on (0), ended forward (1) or ended otherwise (2).
-
-    Args:
-        spells: Rows with `stage` and `next_stage`, as `Journey.spells_`.
-        stages: Stages in order; from an exit every stage lies forward.
-    """
-    place = {name: number for number, name in enumerate(stages)}
-    here, there = spells["stage"].map(place).fillna(-1), spells["next_stage"].map(place).fillna(-1)
-    return np.select([spells["next_stage"].isna(), there > here], [WAITING, FORWARD], OTHERWISE)

@@ -220,3 +220,15 @@ def find_expected_stay(curve: pd.DataFrame, waited: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore"):
         stay = (area(known + YEAR_DAYS) - area(known)) / standing
     return np.where(np.isnan(waited), np.nan, stay)
+
+
+def tell_outcome(spells: pd.DataFrame, stages: tuple[str, ...]) -> np.ndarray:
+    """Tell for each spell whether it goes on (0), ended forward (1) or ended otherwise (2).
+
+    Args:
+        spells: Rows with `stage` and `next_stage`, as `Journey.spells_`.
+        stages: Stages in order; from an exit every stage lies forward.
+    """
+    place = {name: number for number, name in enumerate(stages)}
+    here, there = spells["stage"].map(place).fillna(-1), spells["next_stage"].map(place).fillna(-1)
+    return np.select([spells["next_stage"].isna(), there > here], [WAITING, FORWARD], OTHERWISE)

@@ -1,7 +1,7 @@
 """How partners changed from period to period and what came next: the panel that weights are learned from."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,6 @@ from partnerseg.rating.scaling import fit_scales, score_numbers
 
 if TYPE_CHECKING:
     from partnerseg.programme.sources import Programme
-    from partnerseg.rating.weights import Weights
 
 # For each mean the feature that counts its cases, beside `features.catalogue.list_counts`; what stands for itself is a
 # count.
@@ -29,7 +28,6 @@ OUTCOME = "frequency_365d"  # in a panel of periods: the orders of the period
 LONGEST = 365  # days of a period: the windows of the features
 MIN_DATES = 12  # with fewer, what only follows from the outcome seems to precede it
 MIN_PAIRS = 100  # repeated measures that tell a covariance, at least
-ALIKE = 0.5  # correlation of two factors' expected changes from which on they are learned as one
 MEMORIES = np.arange(0.05, 0.985, 0.01)
 QUANTILES = (0.01, 0.99)  # bounds of a feature without stated ones: only what is far out is pulled in
 
@@ -245,71 +243,6 @@ def expect_changes(
     scaled = {name: _center(values, weight).T[counted] for name, values in {**expected, "": change}.items()}
     table = pd.DataFrame(scaled, index=index[counted.ravel()])
     return Changes(table.drop(columns=""), table[""].rename(outcome), memory, _tell_measures(found))
-
-
-def learn_weights(
-    points: pd.DataFrame, changes: Changes, *, prior: Mapping[str, float] | pd.Series | None = None
-) -> "Weights":
-    """Learn weights of points from changes: of factors that partners differ in alike, what raises more weighs more.
-
-    Effects are of a standard deviation; a weight is of a point, so the effect is divided by the deviation of the points
-    among partners. A factor of which `changes` tell nothing, or on which partners do not differ, keeps its share of the
-    prior. Factors whose expected changes correlate by 0.5 or more (told by the same events: replies are both audience
-    communication and prospecting) cannot be told apart: they are learned as one and share its effect as the prior says.
-
-    Args:
-        points: Partners x factors at one date, 0-100; missing where unknown.
-        changes: From `expect_changes`, of the same factor table.
-        prior: The expert's weights; None means equal weights.
-
-    Returns:
-        As `weights.learned`, a weight for each column of `points`; `details` has a row a factor learned: `learned_as`
-        (its name, or the names of those learned as one), `n` and `correlation` of these, and the factor's own `effect`
-        and `prior`: deviations of the outcome for one deviation of the factor.
-
-    Raises:
-        ValueError: As `weights.learned`; or `changes` tell of no factor.
-
-    Examples:
-        >>> rng = np.random.default_rng(0)
-        >>> index = pd.MultiIndex.from_product([["2026-03-31"], range(2000)], names=["as_of", "partner_id"])
-        >>> X = pd.DataFrame(rng.normal(size=(2000, 2)), index=index, columns=["skill", "luck"])
-        >>> changes = Changes(X, X["skill"] + rng.normal(size=2000), 0.8, pd.DataFrame())
-        >>> points = pd.DataFrame({"skill": [40.0, 60.0], "luck": [0.0, 100.0], "size": [10.0, 30.0]})
-        >>> learn_weights(points, changes).weights.round(2).to_dict()
-        {'skill': 0.67, 'luck': 0.0, 'size': 0.33}
-    """
-    from partnerseg.rating.weights import direct, equal, learned
-
-    expert = direct(equal(points.columns).weights if prior is None else pd.Series(prior, dtype=float)).weights
-    deviation = points.std()
-    told = [name for name in points.columns if name in changes.X and changes.X[name].notna().all()]
-    told = [name for name in told if deviation[name] > 0]
-    if not told:
-        raise ValueError("changes tell of no factor: too few of its measures repeat; use stated weights")
-    stated = expert[told] * deviation[told]
-    names = _join_alike(changes.X[told])
-    whole = stated.groupby(names).transform("sum")
-    shares = (stated / whole).where(whole > 0, 1 / names.groupby(names).transform("size"))
-    joined = (changes.X[told] * shares).T.groupby(names).sum().T
-    prior = stated.groupby(names).sum() if stated.sum() > 0 else None
-    found = learned(joined, changes.y, prior=prior)
-    details = found.details.assign(learned_as=found.details.index).loc[names].set_axis(shares.index)
-    one = shares / joined.std()[names].to_numpy()
-    details = details.assign(effect=details["effect"] * one, prior=details["prior"] * one)
-    weights = expert.copy()
-    effects = found.weights[names].to_numpy() * shares
-    weights[told] = direct(effects / deviation[told]).weights * expert[told].sum()
-    return replace(found, weights=direct(weights).weights, details=details)
-
-
-def _join_alike(X: pd.DataFrame) -> pd.Series:
-    """Name what each factor is learned with: itself, or all that are alike, directly or by way of others."""
-    from scipy.sparse.csgraph import connected_components
-
-    alike = X.corr().to_numpy() >= ALIKE
-    groups = pd.Series(connected_components(alike, directed=False)[1], index=X.columns)
-    return groups.map({group: " + ".join(map(str, own)) for group, own in groups.groupby(groups).groups.items()})
 
 
 def _list_own(outcome: str) -> list[str]:

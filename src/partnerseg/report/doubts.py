@@ -80,7 +80,7 @@ def list_journey_doubts(counts: dict[str, int], plan: pd.DataFrame, conversion: 
     Args:
         counts: The journey's `counts_`: what was used and left out.
         plan: One row a partner: action (missing for none), expected_gain (missing: not known).
-        conversion: One row a stage: stage, conversion (missing: nobody followed long enough).
+        conversion: One row a stage: stage, n (stays with a date), conversion (missing: too few followed so long).
     """
     doubts = []
     if not counts["travelers"]:
@@ -88,7 +88,8 @@ def list_journey_doubts(counts: dict[str, int], plan: pd.DataFrame, conversion: 
     undated = counts["since_unknown_day"]
     if undated:
         doubts.append(_say("undated", count=format_count(undated)))
-    open_stages = [say_name(stage) for stage in conversion.loc[conversion["conversion"].isna(), "stage"]]
+    young = conversion["conversion"].isna() & (conversion["n"] > 0)  # others have no date: told above
+    open_stages = [say_name(stage) for stage in conversion.loc[young, "stage"]]
     if open_stages:
         doubts.append(_say("immature", stages=join_some(open_stages)))
     planned = plan[plan["action"].fillna("") != ""]

@@ -302,8 +302,9 @@ def show_what_if(what_if: pd.DataFrame, *, currency: str) -> Evidence:
 
 def show_flow(moves: pd.DataFrame, *, stages: Sequence[str], exits: Sequence[str]) -> Evidence:
     """Show how the stream narrows from stage to stage; see `flow.draw_flow`."""
-    finding, n = journey.state_flow(moves, stages=list(stages)), format_count(moves["n"].sum())
-    return _show("flow", flow.draw_flow(moves, stages=list(stages), exits=list(exits)), finding, data=moves, n=n)
+    drawn = flow.draw_flow(moves, stages=list(stages), exits=list(exits))
+    finding, listed = journey.state_flow(moves, stages=list(stages)), journey.list_flow(moves, stages=list(stages))
+    return _show("flow", drawn, finding, data=listed, n=format_count(moves["n"].sum()))
 
 
 def show_transitions(moves: pd.DataFrame, *, stages: Sequence[str], exits: Sequence[str]) -> Evidence:
@@ -311,7 +312,7 @@ def show_transitions(moves: pd.DataFrame, *, stages: Sequence[str], exits: Seque
     n = format_count(moves.loc[moves["next_stage"].notna(), "n"].sum())
     drawn = flow.draw_transitions(moves, stages=list(stages), exits=list(exits))
     finding = journey.state_transitions(moves, stages=list(stages))
-    return _show("transitions", drawn, finding, data=moves, n=n)
+    return _show("transitions", drawn, finding, data=journey.list_transitions(moves), n=n)
 
 
 def show_cohorts(cohorts: pd.DataFrame, *, horizon_days: int) -> Evidence:
@@ -320,12 +321,19 @@ def show_cohorts(cohorts: pd.DataFrame, *, horizon_days: int) -> Evidence:
     return _show_table("cohorts", journey.list_cohorts(cohorts), finding, data=cohorts, days=horizon_days)
 
 
+def show_horizons(horizons: pd.DataFrame, *, horizon_days: int) -> Evidence:
+    """Show who moves on within how many days; see `journey.list_horizons`."""
+    finding = journey.state_horizons(horizons, horizon_days=horizon_days)
+    return _show_table("horizons", journey.list_horizons(horizons), finding, data=horizons)
+
+
 def show_groups(conversion: pd.DataFrame, *, bottlenecks: pd.DataFrame, horizon_days: int) -> Evidence:
     """Show how segments move on from the stage where most money waits; see `journey.draw_groups`."""
     stage = str(bottlenecks["stage"].iloc[0]) if len(bottlenecks) else ""
     finding = journey.state_groups(conversion, stage=stage, horizon_days=horizon_days)
     drawn = journey.draw_groups(conversion, stage=stage)
-    return _show("groups", drawn, finding, data=conversion, stage=say_name(stage), days=horizon_days)
+    listed = journey.list_conversion(conversion)
+    return _show("groups", drawn, finding, data=listed, stage=say_name(stage), days=horizon_days)
 
 
 def show_waiting(waiting: pd.DataFrame) -> Evidence:
@@ -336,14 +344,16 @@ def show_waiting(waiting: pd.DataFrame) -> Evidence:
 def show_drop_outs(drop_outs: pd.DataFrame, *, horizon_days: int) -> Evidence:
     """Show where partners drop out."""
     finding = journey.state_drop_outs(drop_outs, horizon_days=horizon_days)
-    return _show_table("drop_outs", drop_outs.drop(columns="region"), finding, data=drop_outs, days=horizon_days)
+    listed = journey.list_drop_outs(drop_outs)
+    return _show_table("drop_outs", listed, finding, data=drop_outs, days=horizon_days)
 
 
 def show_effects(effects: pd.DataFrame, *, horizon_days: int) -> Evidence:
     """Show what each step did to revenue, all partners together; see `journey.draw_effects`."""
     whole = effects[effects["segment"].isna()]
     finding = journey.state_effects(whole, horizon_days=horizon_days)
-    return _show("effects", journey.draw_effects(whole), finding, data=effects, days=horizon_days)
+    listed = journey.list_effects(whole)
+    return _show("effects", journey.draw_effects(whole), finding, data=listed, days=horizon_days)
 
 
 def show_routes(routes: pd.DataFrame, *, to: str, within_days: int, currency: str) -> Evidence:
@@ -358,8 +368,9 @@ def show_avoiding(avoiding: pd.DataFrame, *, currency: str) -> Evidence:
     """Show what leaving out a step of a route costs."""
     objective = str(avoiding["objective"].iloc[0]) if len(avoiding) else "value"
     finding = journey.state_avoiding(avoiding, objective=objective, currency=currency)
-    listed, judged = avoiding.drop(columns="objective"), say(f"figures.best_by_{objective}")
-    return _show_table("avoiding", listed, finding, judged=judged)
+    listed = journey.list_avoiding(avoiding, objective=objective, currency=currency)
+    judged, compared = say(f"figures.best_by_{objective}"), say(f"figures.avoided_by_{objective}")
+    return _show_table("avoiding", listed, finding, data=avoiding, judged=judged, compared=compared)
 
 
 def show_route_value(values: pd.DataFrame, *, currency: str, horizon_days: int) -> Evidence:
@@ -371,9 +382,8 @@ def show_route_value(values: pd.DataFrame, *, currency: str, horizon_days: int) 
 
 def show_segment_plans(plans: pd.DataFrame) -> Evidence:
     """Show the steps of every stage, for everybody and by segment; see `journey.list_segment_plans`."""
-    listed = journey.list_segment_plans(plans)
-    everybody = int(plans["segment"].isna().sum())
-    return _show_table("segment_plans", listed, journey.state_segment_plans(plans), data=plans, rows=max(everybody, 1))
+    listed, rows = journey.list_segment_plans(plans), max(int(plans["segment"].isna().sum()), 1)
+    return _show_table("segment_plans", listed, journey.state_segment_plans(plans), data=plans, rows=rows)
 
 
 def show_stages(current: pd.DataFrame, *, stages: Sequence[str]) -> Evidence:
@@ -386,20 +396,28 @@ def show_stages(current: pd.DataFrame, *, stages: Sequence[str]) -> Evidence:
 def show_conversion(conversion: pd.DataFrame, *, horizon_days: int) -> Evidence:
     """Show what share moves on within the horizon; see `figures.draw_conversion`."""
     finding = findings.state_conversion(conversion, horizon_days=horizon_days)
-    return _show("conversion", figures.draw_conversion(conversion), finding, data=conversion, days=horizon_days)
+    listed = journey.list_conversion(conversion)
+    return _show("conversion", figures.draw_conversion(conversion), finding, data=listed, days=horizon_days)
 
 
 def show_time_in_stage(times: pd.DataFrame) -> Evidence:
     """Show how long stages take; see `figures.draw_time_in_stage`."""
     finding = f"{findings.state_time_in_stage(times)} {journey.state_targets(times)}".strip()
-    return _show("times", figures.draw_time_in_stage(times), finding, data=times)
+    return _show("times", figures.draw_time_in_stage(times), finding, data=journey.list_times(times))
+
+
+def show_time_segments(times: pd.DataFrame, speed: pd.DataFrame) -> Evidence:
+    """Show how long segments stay; see `journey.list_time_segments`."""
+    finding, listed = journey.state_time_segments(times, speed), journey.list_time_segments(times, speed)
+    return _show_table("time_segments", listed, finding, data=times, rows=len(listed))
 
 
 def show_bottlenecks(bottlenecks: pd.DataFrame, *, currency: str) -> Evidence:
     """Show where money waits; see `figures.draw_bottlenecks`."""
     drawn = figures.draw_bottlenecks(bottlenecks, currency=currency)
     finding = findings.state_bottlenecks(bottlenecks, currency=currency)
-    return _show("bottlenecks", drawn, finding, data=bottlenecks, currency=currency)
+    listed = journey.list_bottlenecks(bottlenecks, currency=currency)
+    return _show("bottlenecks", drawn, finding, data=listed, currency=currency)
 
 
 def show_plan(plan: pd.DataFrame, *, currency: str) -> Evidence:

@@ -582,7 +582,13 @@ def state_rank_intervals(ranks: pd.DataFrame) -> str:
     if rated.empty:
         return say_finding("ranks_unknown")
     width = (rated["upper"].astype(float) - rated["lower"].astype(float) + 1).median()
-    return say_finding("ranks", partners=say_count("partner", len(rated)), width=format_count(width))
+    sentence = say_finding("ranks", partners=say_count("partner", len(rated)), width=format_count(width))
+    tied = rated["rank"].value_counts()
+    if tied.max() < FEW:
+        return sentence
+    rank = format_count(rated["rank"].mode().iloc[0])
+    shared = say_finding("ranks_shared", partners=say_count("partner", tied.max()), rank=rank)
+    return f"{sentence} {shared}"
 
 
 def state_proof(proof: pd.DataFrame) -> str:
@@ -775,6 +781,8 @@ def state_conversion(conversion: pd.DataFrame, *, horizon_days: int) -> str:
     """
     known = conversion.dropna(subset=["conversion"]).sort_values("conversion", kind="stable")
     days = say_count("day", horizon_days)
+    if not conversion["n"].sum():
+        return say_finding("conversion_none")
     if known.empty:
         return say_finding("conversion_unknown", days=days)
     least, most = known.iloc[0], known.iloc[-1]

@@ -1,14 +1,17 @@
 """What the journey's page states and lists: traffic, those who wait, what steps did, routes, plans."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from partnerseg.report.figures import draw_dots, draw_nothing
-from partnerseg.report.findings import say_finding, tell_between
+from partnerseg.report.findings import FEW, say_finding, tell_between
 from partnerseg.report.language import (
+    MISSING,
+    NO_BREAK,
     format_count,
     format_date,
     format_money,
@@ -17,8 +20,10 @@ from partnerseg.report.language import (
     format_share,
     format_value,
     join_some,
+    join_words,
     say,
     say_count,
+    say_message,
     say_name,
 )
 
@@ -28,6 +33,10 @@ if TYPE_CHECKING:
 _NOTHING = "none"  # the action of doing nothing
 _LITTLE = 0.0005  # a share that is written as 0
 _LEAST = 30  # stays behind a group that is compared
+_CLEAR = 0.05  # a difference that chance makes more seldom is called clear
+_TINY = 1e-9  # a p-value under it is written as under a tenth of a percent too
+_DRAWN = 10  # steps in one drawing
+_NO_SEGMENT = "no segment"  # the group of those who are in none
 
 
 def state_flow(moves: pd.DataFrame, *, stages: Sequence[str]) -> str:
@@ -65,9 +74,100 @@ def state_transitions(moves: pd.DataFrame, *, stages: Sequence[str]) -> str:
         return say_finding("transitions_none")
     place = {stage: number for number, stage in enumerate(stages)}
     step = told["next_stage"].map(place) - told["stage"].map(place)
-    counts = {"skipped": step > 1, "back": step < 0, "out": ~told["next_stage"].isin(stages)}
-    facts = {name: format_count(told.loc[rows, "n"].sum()) for name, rows in counts.items()}
-    return say_finding("transitions", moves=say_count("move", told["n"].sum()), **facts)
+    kinds = {"skipped": step > 1, "back": step < 0, "out": ~told["next_stage"].isin(stages)}
+    counts = {name: int(told.loc[rows, "n"].sum()) for name, rows in kinds.items()}
+    kinds_told = [say(f"findings.moves_{name}", n=format_count(n)) for name, n in counts.items() if n]
+    all_moves = say_count("move", told["n"].sum())
+    if not kinds_told:
+        return say_finding("transitions_straight", moves=all_moves)
+    return say_finding("transitions", moves=all_moves, kinds=join_words(kinds_told))
+
+
+def list_flow(moves: pd.DataFrame, *, stages: Sequence[str]) -> pd.DataFrame:
+    """List how many entered each stage, and what share went on, left or went back, and is still there.
+
+    Args:
+        moves: One row a kind of move: stage, next_stage (missing: still there), n (stays).
+        stages: Stages in order.
+    """
+    place = {stage: number for number, stage in enumerate(stages)}
+    here, there = moves["stage"].map(place), moves["next_stage"].map(place)
+    kinds = {"went_on": there > here, "left_or_back": moves["next_stage"].notna() & ~(there > here)}
+    kinds["still_there"] = moves["next_stage"].isna()
+    counts = pd.DataFrame({name: moves["n"].where(rows, 0) for name, rows in kinds.items()})
+    totals = counts.groupby(moves["stage"]).sum().reindex(list(stages), fill_value=0)
+    stays = totals.sum(axis=1)
+    shares = totals.div(stays.where(stays > 0), axis=0).rename(columns=lambda name: f"{name}_share")
+    return shares.rename_axis("stage").reset_index().assign(stays=stays.to_numpy())[["stage", "stays", *shares]]
+
+
+def list_transitions(moves: pd.DataFrame) -> pd.DataFrame:
+    """List what became of everybody who entered a stage, one row a stage and what followed.
+
+    Args:
+        moves: One row a kind of move: stage, next_stage (missing: still there), n, share (of those who moved).
+    """
+    entered = moves.groupby("stage")["n"].transform("sum")
+    following = moves["next_stage"].map(say_name).where(moves["next_stage"].notna(), say("figures.still_there"))
+    return moves[["stage"]].assign(
+        what_followed=following, stays=moves["n"], share_of_stays=moves["n"] / entered.where(entered > 0)
+    )
+
+
+def list_conversion(conversion: pd.DataFrame) -> pd.DataFrame:
+    """List who moves on, by stage or by segment and stage; what was not followed long enough is missing.
+
+    Args:
+        conversion: One row a stage (and group): group, stage, n, converted, left, waiting, conversion, lower, upper,
+            immature.
+    """
+    columns = ["group", "stage", "n", "converted", "left", "waiting", "conversion", "lower", "upper"]
+    listed = conversion[[name for name in columns if name in conversion]].copy()
+    listed.loc[_find_immature(conversion), ["conversion", "lower", "upper"]] = np.nan
+    return listed.rename(
+        columns={"group": "segment_name", "n": "stays", "converted": "moved_on", "left": "left_in_time"}
+    )
+
+
+def state_horizons(horizons: pd.DataFrame, *, horizon_days: int) -> str:
+    """State where most move on only later than the horizon.
+
+    Args:
+        horizons: One row a stage and horizon: stage, horizon_days, conversion, lower, upper, immature.
+        horizon_days: Days within which moving on counts elsewhere on the page.
+    """
+    days, known = say_count("day", horizon_days), horizons[~_find_immature(horizons)].dropna(subset=["conversion"])
+    latest = (
+        known[known["horizon_days"] > horizon_days].sort_values("horizon_days").drop_duplicates("stage", keep="last")
+    )
+    soon = known[known["horizon_days"] == horizon_days].set_index("stage")["conversion"]
+    both = latest[latest["stage"].isin(soon.index)]
+    if both.empty:
+        return say_finding("horizons_unknown", days=days)
+    gain = both["conversion"] - both["stage"].map(soon)
+    first = both.loc[gain.sort_values(ascending=False, kind="stable").index[0]]
+    return say_finding(
+        "horizons",
+        stage=say_name(first["stage"]),
+        later=format_share(first["conversion"]),
+        interval=tell_between(first, format_share),
+        later_days=say_count("day", int(first["horizon_days"])),
+        share=format_share(soon[first["stage"]]),
+        days=days,
+    )
+
+
+def list_horizons(horizons: pd.DataFrame) -> pd.DataFrame:
+    """List who moves on within how many days, one row a stage, one column a horizon.
+
+    Args:
+        horizons: One row a stage and horizon: stage, horizon_days, conversion, lower, upper, immature.
+    """
+    ordered = horizons.sort_values("horizon_days", kind="stable")
+    columns = ordered["horizon_days"].map(lambda days: say_count("day", int(days)))
+    ordered, columns = ordered[ordered["n"] > 0], columns[ordered["n"] > 0]
+    order = pd.Index([stage for stage in horizons["stage"].unique() if stage in set(ordered["stage"])])
+    return _spread_out(ordered.assign(horizon=columns), "stage", "horizon", _tell_conversion(ordered), order=order)
 
 
 def state_cohorts(cohorts: pd.DataFrame, *, horizon_days: int) -> str:
@@ -77,7 +177,7 @@ def state_cohorts(cohorts: pd.DataFrame, *, horizon_days: int) -> str:
         cohorts: One row a cohort and stage: cohort, stage, n, converted, conversion, lower, upper, immature.
         horizon_days: Days within which moving on counts.
     """
-    known = cohorts[~cohorts["immature"].astype(bool) & cohorts["conversion"].notna()]
+    known = cohorts[~_find_immature(cohorts) & cohorts["conversion"].notna() & (cohorts["n"] >= FEW)]
     known = known[known.groupby("stage")["cohort"].transform("nunique") > 1]
     if known.empty:
         return say_finding("cohorts_unknown", days=say_count("day", horizon_days))
@@ -98,15 +198,25 @@ def state_cohorts(cohorts: pd.DataFrame, *, horizon_days: int) -> str:
 
 
 def list_cohorts(cohorts: pd.DataFrame) -> pd.DataFrame:
-    """List conversion by cohort, the latest first, those not followed long enough marked.
+    """List conversion by cohort, the latest first, one column a stage.
 
     Args:
-        cohorts: One row a cohort and stage: cohort, stage, n, converted, left, waiting, conversion, lower, upper,
-            immature.
+        cohorts: One row a cohort and stage: cohort, stage, n, conversion, lower, upper, immature, and perhaps
+            followed_days (that half were followed for) and so_far (the share by then).
+
+    Returns:
+        One row a cohort of which something can be told; where it is too early, what is known so far, and where
+        partners are too few, that.
     """
     listed = cohorts.sort_values("cohort", ascending=False, kind="stable", ignore_index=True)
-    columns = ["stage", "n", "converted", "left", "waiting", "conversion", "lower", "upper", "immature"]
-    return listed[columns].assign(cohort=listed["cohort"].map(format_date))[["cohort", *columns]]
+    named = listed.assign(cohort=listed["cohort"].map(lambda day: format_date(day).replace(" ", NO_BREAK)))
+    told = _tell_conversion(listed)
+    counts = [say("figures.of_stays", n=format_count(n)).replace(" ", NO_BREAK) for n in listed["n"]]
+    cells = [f"{text} {n}" if text[0].isdigit() else text for text, n in zip(told, counts, strict=True)]
+    stages = list(cohorts["stage"].unique())
+    wide = _spread_out(named, "cohort", "stage", cells).set_index("cohort")[stages]
+    untold = [say("none"), say("figures.too_early"), say("figures.too_few")]
+    return wide[~wide.isin(untold).all(axis=1)].reset_index()
 
 
 def state_groups(conversion: pd.DataFrame, *, stage: str, horizon_days: int) -> str:
@@ -117,7 +227,8 @@ def state_groups(conversion: pd.DataFrame, *, stage: str, horizon_days: int) -> 
         stage: The stage to compare in.
         horizon_days: Days within which moving on counts.
     """
-    own = conversion[(conversion["stage"] == stage) & conversion["conversion"].notna() & (conversion["n"] >= _LEAST)]
+    own = _choose_groups(conversion, stage).dropna(subset=["conversion"])
+    own = own[own["group"] != _NO_SEGMENT]
     days = say_count("day", horizon_days)
     if len(own) < 2:
         return say_finding("groups_unknown")
@@ -141,8 +252,9 @@ def draw_groups(conversion: pd.DataFrame, *, stage: str) -> "Axes":
         conversion: One row a group and stage: group, stage, conversion, lower, upper, n.
         stage: The stage to compare in.
     """
-    own = conversion[(conversion["stage"] == stage) & (conversion["n"] >= _LEAST)]
-    own = own.sort_values("conversion", ascending=False, kind="stable")
+    own = _choose_groups(conversion, stage).sort_values("conversion", ascending=False, kind="stable")
+    if len(own) < 2:
+        return draw_nothing()
     return draw_dots(own.rename(columns={"group": "name"}), "name", "conversion", format_share)
 
 
@@ -156,12 +268,85 @@ def state_targets(times: pd.DataFrame) -> str:
     if told.empty:
         return ""
     first = told.sort_values("within_target", kind="stable").iloc[0]
+    if first["within_target"] == 1:
+        return say_finding("targets_met")
     return say_finding(
         "targets",
         stage=say_name(first["stage"]),
         share=format_share(first["within_target"]),
         days=say_count("day", int(first["target_days"])),
     )
+
+
+def list_times(times: pd.DataFrame) -> pd.DataFrame:
+    """List how long stages take, with their targets where there are any.
+
+    Args:
+        times: One row a stage: stage, n, censored, median_days, lower, upper, target_days, within_target.
+    """
+    listed = times.rename(columns={"n": "stays"}).dropna(axis="columns", how="all")
+    columns = ["stage", "stays", "censored", "median_days", "lower", "upper", "target_days", "within_target"]
+    return listed[[name for name in columns if name in listed]]
+
+
+def state_time_segments(times: pd.DataFrame, speed: pd.DataFrame) -> str:
+    """State in which stage segments differ most clearly in how long they stay, and who stays longest.
+
+    Args:
+        times: One row a segment and stage: group, stage, n, median_days (missing: more than half are
+            there), lower, upper.
+        speed: One row a stage with segments to compare: stage, pvalue_adj (0-1).
+    """
+    if speed.empty:
+        return say_finding("time_segments_unknown")
+    clear = speed[speed["pvalue_adj"] < _CLEAR].sort_values("pvalue_adj", kind="stable")
+    if clear.empty:
+        return say_finding("time_segments_alike")
+    for stage in clear["stage"]:
+        own = times[(times["stage"] == stage) & (times["n"] >= _LEAST) & (times["group"] != _NO_SEGMENT)]
+        known = own.dropna(subset=["median_days"]).sort_values("median_days", kind="stable")
+        if known.empty or len(own) < 2:
+            continue
+        fast = known.iloc[0]
+        # Of a group that half have not left yet, only the lower bound can say that it stays longer.
+        slower = pd.concat([own[own["median_days"].isna()], known.tail(1)])
+        slower = slower[slower["lower"] > fast["upper"]]
+        if slower.empty:
+            return say_finding("time_segments_unclear", stage=say_name(stage))
+        slow = slower.iloc[0]
+        return say_finding(
+            "time_segments_open" if pd.isna(slow["median_days"]) else "time_segments",
+            stage=say_name(stage),
+            fast=str(fast["group"]),
+            fast_days=format_value(fast["median_days"], "day"),
+            slow=str(slow["group"]),
+            slow_days=format_value(slow["median_days"], "day"),
+        )
+    return say_finding("time_segments_few", stage=say_name(clear["stage"].iloc[0]))
+
+
+def list_time_segments(times: pd.DataFrame, speed: pd.DataFrame) -> pd.DataFrame:
+    """List how long segments stay, the longest where they differ most clearly first, and last whether it is chance.
+
+    Args:
+        times: One row a segment and stage: group, stage, n, censored, median_days, lower, upper.
+        speed: One row a stage with segments to compare: stage, pvalue_adj (0-1).
+    """
+    told = times["n"] >= _LEAST
+    stays_known = (told & times["median_days"].notna()).groupby(times["stage"]).transform("any")
+    known = times[stays_known & told.groupby(times["group"]).transform("any")]
+    if known["group"].nunique() < 2:
+        return pd.DataFrame()
+    clearest = speed.sort_values("pvalue_adj", kind="stable")["stage"]
+    stage = next((name for name in clearest if name in set(known["stage"])), known["stage"].iloc[0])
+    longest = known[(known["stage"] == stage) & (known["n"] >= _LEAST)]
+    longest = longest.sort_values("median_days", ascending=False, na_position="first", kind="stable")
+    order = pd.Index(longest["group"]).union(known["group"].unique(), sort=False)
+    cells = [_tell_median(row) for _, row in known.iterrows()]
+    listed = _spread_out(known, "group", "stage", cells, order=order)
+    chance = speed.set_index("stage")["pvalue_adj"].reindex(listed.columns[1:])
+    listed.loc[len(listed)] = [say("figures.by_chance_alone"), *chance.map(_tell_chance)]
+    return listed.rename(columns={"group": "segment_name"})
 
 
 def state_waiting(waiting: pd.DataFrame) -> str:
@@ -220,6 +405,31 @@ def state_drop_outs(drop_outs: pd.DataFrame, *, horizon_days: int) -> str:
     )
 
 
+def list_drop_outs(drop_outs: pd.DataFrame) -> pd.DataFrame:
+    """List where partners drop out, the largest share first.
+
+    Args:
+        drop_outs: One row a stage and exit: stage, exit, n, dropped, share, lower, upper.
+    """
+    listed = drop_outs.sort_values(["share", "dropped"], ascending=False, kind="stable", ignore_index=True)
+    listed = listed.assign(exit=listed["exit"].map(say_name)).rename(columns={"n": "stays", "dropped": "dropped_ever"})
+    return listed[["stage", "exit", "stays", "dropped_ever", "share", "lower", "upper"]]
+
+
+def list_bottlenecks(bottlenecks: pd.DataFrame, *, currency: str) -> pd.DataFrame:
+    """List who waits where, for how long, and what money waits.
+
+    Args:
+        bottlenecks: One row a stage: stage, waiting, unknown, median_wait_days, expected_days, value_waiting,
+            money_waiting.
+        currency: Currency of the money.
+    """
+    money = {name: f"{say_name(name)}, {currency}" for name in ("value_waiting", "money_waiting")}
+    columns = ["stage", "waiting", "unknown", "median_wait_days", "expected_days", *money]
+    listed = bottlenecks[[name for name in columns if name in bottlenecks]].dropna(axis="columns", how="all")
+    return listed.rename(columns={**money, "unknown": "of_unknown_value"})
+
+
 def state_effects(effects: pd.DataFrame, *, horizon_days: int) -> str:
     """State which step clearly helped most, and which harmed.
 
@@ -250,14 +460,17 @@ def state_effects(effects: pd.DataFrame, *, horizon_days: int) -> str:
 
 
 def draw_effects(effects: pd.DataFrame) -> "Axes":
-    """Draw what each step did to revenue in each stage, the largest change on top.
+    """Draw what steps did to revenue in each stage, the largest change on top; of many the ten clearest.
 
     Args:
         effects: One row an action and stage: action, stage, n, effect_value, lower_value, upper_value.
     """
-    told = effects.dropna(subset=["effect_value"]).sort_values("effect_value", ascending=False, kind="stable")
+    told = effects.dropna(subset=["effect_value"])
     if told.empty:
         return draw_nothing()
+    clear = (told["effect_value"] / (told["upper_value"] - told["lower_value"])).abs()
+    told = told.loc[clear.sort_values(ascending=False, kind="stable").index[:_DRAWN]]
+    told = told.sort_values("effect_value", ascending=False, kind="stable")
     names = {"effect_value": "change", "lower_value": "lower", "upper_value": "upper"}
     labels = [
         say("figures.step_in_stage", action=say_name(action), stage=say_name(stage))
@@ -265,6 +478,26 @@ def draw_effects(effects: pd.DataFrame) -> "Axes":
     ]
     rows = told.rename(columns=names)[["change", "lower", "upper", "n"]].assign(step=labels)
     return draw_dots(rows, "step", "change", format_share)
+
+
+def list_effects(effects: pd.DataFrame) -> pd.DataFrame:
+    """List what each step did in each stage, and why that is not told of the others.
+
+    Args:
+        effects: One row an action and stage: action, stage, n, effect_chance and effect_value with their lower_ and
+            upper_, reason (why not told).
+    """
+    columns: dict[str, object] = {"action": effects["action"], "stage": effects["stage"], "decisions": effects["n"]}
+    for kind, form in (("value", format_share), ("chance", _format_tenths)):
+        parts = effects[[f"effect_{kind}", f"lower_{kind}", f"upper_{kind}"]].to_numpy(dtype=float)
+        columns[f"effect_{kind}"] = [_tell_range(row, form) for row in parts]
+    why = effects["reason"].fillna("").map(say_message)
+    order = effects[["effect_value", "effect_chance"]].sort_values(
+        ["effect_value", "effect_chance"], ascending=False, kind="stable"
+    )
+    listed, why = pd.DataFrame(columns).loc[order.index], why.loc[order.index]
+    listed, why = listed.reset_index(drop=True), why.reset_index(drop=True)
+    return listed.assign(why_unknown=why) if (why != "").any() else listed
 
 
 def state_routes(routes: pd.DataFrame, *, to: str, within_days: int) -> str:
@@ -278,7 +511,9 @@ def state_routes(routes: pd.DataFrame, *, to: str, within_days: int) -> str:
     told = routes[(routes["route"] == 1) & routes["step"].notna()]
     if told.empty:
         reason = routes["reason"].replace("", np.nan).dropna()
-        return say_finding("routes_unknown", to=say_name(to), reason=str(reason.iloc[0]) if len(reason) else "")
+        return say_finding(
+            "routes_unknown", to=say_name(to), reason=say_message(str(reason.iloc[0])) if len(reason) else ""
+        )
     start = told["start"].iloc[0]
     own = told[told["start"] == start]
     return say_finding(
@@ -342,6 +577,25 @@ def state_avoiding(avoiding: pd.DataFrame, *, objective: str, currency: str) -> 
     )
 
 
+def list_avoiding(avoiding: pd.DataFrame, *, objective: str, currency: str) -> pd.DataFrame:
+    """List what leaving out a step of the best way loses, in the unit that ways are judged by.
+
+    Args:
+        avoiding: One row a start and action: start, action, arrive, arrive_without, loses.
+        objective: What routes are judged by: value, chance or time.
+        currency: Currency of the money.
+    """
+    listed = avoiding.assign(start=avoiding["start"].map(say_name), action=avoiding["action"].map(say_name))
+    listed = listed.sort_values("loses", ascending=False, kind="stable", ignore_index=True)
+    loses = listed["loses"] * (100 if objective == "chance" else 1)
+    unit = say(f"figures.loses_by_{objective}", currency=currency)
+    return (
+        listed[["start", "action", "arrive", "arrive_without"]]
+        .rename(columns={"start": "from_stage", "action": "left_out"})
+        .assign(**{unit: loses})
+    )
+
+
 def state_route_value(values: pd.DataFrame, *, currency: str, horizon_days: int) -> str:
     """State what following the best steps would have brought, or why that is not known.
 
@@ -355,7 +609,7 @@ def state_route_value(values: pd.DataFrame, *, currency: str, horizon_days: int)
         return say_finding("route_value_unseen")
     gain, reason = by_method.loc["gain"], str(by_method.loc["gain", "reason"] or "")
     if pd.isna(gain["value"]):
-        return say_finding("route_value_refused", reason=reason)
+        return say_finding("route_value_refused", reason=say_message(reason))
 
     def money(value: float) -> str:
         return format_money(value, currency)
@@ -372,13 +626,19 @@ def state_route_value(values: pd.DataFrame, *, currency: str, horizon_days: int)
 
 
 def list_route_value(values: pd.DataFrame) -> pd.DataFrame:
-    """List what was logged, what the best steps would have brought by each estimate, and the gain.
+    """List what was logged, what the best steps would have brought, and the gain; other estimates stay in the CSV.
 
     Args:
         values: What `policy_value` returns.
+
+    Returns:
+        One row each of the three; none where the gain is refused: the finding says why.
     """
-    listed = values.assign(method=values["method"].map(say_name))
-    return listed.drop(columns=["largest_weight"] + ["reason"] * (not listed["reason"].any()))
+    told = values[values["method"].isin(["logged", "doubly_robust", "gain"])]
+    listed = told.assign(method=told["method"].map(say_name), effective_n=told["effective_n"].round())
+    listed = listed.rename(columns={"n": "decisions"}).reset_index(drop=True)
+    listed = listed[["method", "value", "lower", "upper", "decisions", "effective_n"]]
+    return listed.head(0) if listed["value"].isna().any() else listed
 
 
 def state_segment_plans(plans: pd.DataFrame) -> str:
@@ -388,7 +648,7 @@ def state_segment_plans(plans: pd.DataFrame) -> str:
         plans: One row a segment (missing: everybody), stage and step: segment, segment_name, stage, step, action.
     """
     if plans.empty:
-        return say_finding("plan_none")
+        return say_finding("segment_plans_none")
     steps = plans.sort_values(["stage", "step"])[["segment", "segment_name", "stage", "action"]]
     everybody = steps.loc[steps["segment"].isna(), ["stage", "action"]].to_numpy().tolist()
     own = list(steps.dropna(subset=["segment"]).groupby("segment"))
@@ -403,16 +663,96 @@ def state_segment_plans(plans: pd.DataFrame) -> str:
 
 
 def list_segment_plans(plans: pd.DataFrame) -> pd.DataFrame:
-    """List the steps of every stage, those for everybody first, then of the segments.
+    """List the steps of every stage for everybody, then the stages of segments whose steps differ from these.
 
     Args:
-        plans: One row a segment (missing: everybody), stage and step: segment_name, stage, step, title, instructions,
-            clear (it clearly helped there).
+        plans: One row a segment (missing: everybody), stage and step: segment, segment_name, stage, step, action,
+            title, instructions, clear (it clearly helped there).
     """
     whose = plans["segment_name"].astype(object).where(plans["segment"].notna(), say_name("everybody"))
-    listed = plans[["stage", "step", "title", "clear", "instructions"]].rename(columns={"clear": "clearly_helps"})
-    listed.insert(0, "segment_name", whose)
+    ordered = plans.assign(whose=whose).sort_values("step", kind="stable")
+    steps = ordered.groupby(["whose", "stage"])["action"].agg(tuple).to_dict()
+    pairs = zip(whose, plans["stage"], strict=True)
+    differs = np.array([steps[name, stage] != steps.get((say_name("everybody"), stage)) for name, stage in pairs])
+    differs = differs.astype(bool) | plans["segment"].isna().to_numpy()
+    listed = plans.loc[differs, ["stage", "step", "title", "clear", "instructions"]]
+    listed = listed.rename(columns={"clear": "clearly_helps"}).reset_index(drop=True)
+    if plans.loc[differs, "segment"].notna().any():
+        listed.insert(3, "segment_name", whose[differs].to_numpy())
     return listed
+
+
+def _find_immature(conversion: pd.DataFrame) -> pd.Series:
+    """Tell which rows were not followed long enough."""
+    if "immature" in conversion:
+        return conversion["immature"].astype(bool)
+    return pd.Series(False, index=conversion.index)
+
+
+def _choose_groups(conversion: pd.DataFrame, stage: str) -> pd.DataFrame:
+    """Choose the groups of a stage that are compared: enough stays, followed long enough."""
+    return conversion[(conversion["stage"] == stage) & (conversion["n"] >= _LEAST) & ~_find_immature(conversion)]
+
+
+def _tell_conversion(rows: pd.DataFrame) -> list[str]:
+    """Tell a share with its interval, or that it is too early, or that nobody entered."""
+    told = []
+    for (_, row), early in zip(rows.iterrows(), _find_immature(rows), strict=True):
+        if not row["n"]:
+            told.append(say("none"))
+        elif row["n"] < FEW:
+            told.append(say("figures.too_few"))
+        elif early or pd.isna(row["conversion"]):
+            told.append(_tell_so_far(row))
+        else:
+            told.append(_tell_range(row[["conversion", "lower", "upper"]], format_share))
+    return told
+
+
+def _tell_so_far(row: pd.Series) -> str:
+    """Tell what share has moved on within the days that half were followed for, where that is known."""
+    if pd.isna(row.get("so_far", math.nan)) or not row["followed_days"]:
+        return say("figures.too_early")
+    days = say_count("day", int(row["followed_days"]))
+    return say("figures.so_far", share=format_share(row["so_far"]), days=days)
+
+
+def _tell_median(row: pd.Series) -> str:
+    """Tell a median of days with its interval, or why there is none."""
+    if row["n"] < _LEAST:
+        return say("figures.too_few") if row["n"] else say("none")
+    if pd.isna(row["median_days"]):
+        return say("figures.half_there")
+    return _tell_range(row[["median_days", "lower", "upper"]], format_number)
+
+
+def _tell_range(parts: Iterable[float], form: Callable[[float], str]) -> str:
+    """Tell a value with its interval in brackets, which is not broken at the end of a line."""
+    value, lower, upper = (float(part) for part in parts)
+    if math.isnan(value):
+        return MISSING
+    between = tell_between(pd.Series({"lower": lower, "upper": upper}), form)
+    if not math.isnan(upper):
+        between = say("figures.range", lower=form(lower), upper=form(upper))
+    return " ".join([form(value), between.strip().replace(" ", NO_BREAK)]).strip()
+
+
+def _tell_chance(pvalue: float) -> str:
+    return say("none") if pd.isna(pvalue) else format_share(max(pvalue, _TINY))
+
+
+def _spread_out(
+    table: pd.DataFrame, row: str, column: str, cells: Sequence[str], *, order: pd.Index | None = None
+) -> pd.DataFrame:
+    """Lay a long table out: a row for each value of one column, a column for each of another, in their order."""
+    wide = (
+        table[[row, column]]
+        .assign(cell=list(cells))
+        .pivot_table(index=row, columns=column, values="cell", aggfunc="first")
+    )
+    rows = pd.Index(table[row].unique()) if order is None else order
+    wide = wide.reindex(index=rows, columns=pd.Index(table[column].unique())).fillna(say("none"))
+    return wide.rename_axis(index=row, columns=None).reset_index()
 
 
 def _tell_way(steps: pd.DataFrame) -> str:
@@ -427,6 +767,11 @@ def _tell_way(steps: pd.DataFrame) -> str:
 
 def _format_points(chance: float) -> str:
     return format_points(100 * chance)
+
+
+def _format_tenths(chance: float) -> str:
+    """Format a difference of chances as points to a tenth; next to nothing is 0, as its sign would say too much."""
+    return format_number(round(100 * chance, 1), digits=6)
 
 
 def _tell_points(chance: float) -> str:

@@ -7,6 +7,8 @@ import pandas as pd
 
 from partnerseg.report.language import MISSING, format_number, join_words, say, say_message, say_name
 
+_TELLING = 0.5  # least share of rows for which a column of the plan is filled
+
 
 def list_moves(moves: pd.DataFrame) -> pd.DataFrame:
     """List who moved from where to where, the largest moves first.
@@ -211,7 +213,8 @@ def list_proof(proof: pd.DataFrame) -> pd.DataFrame:
     listed = proof[["outcome", "predictor", "n", "value", "lower", "upper", "kendall", "top_decile_lift", "auc"]]
     winner = proof["winner"].map(lambda name: say(f"winners.{name}") if isinstance(name, str) else say("none"))
     named = {column: listed[column].map(say_name) for column in ("outcome", "predictor")}
-    return listed.rename(columns={"value": "rank_correlation"}).assign(**named, better=winner).reset_index(drop=True)
+    listed = listed.rename(columns={"value": "rank_correlation", "auc": "pairs_share"})
+    return listed.assign(**named, better=winner).reset_index(drop=True)
 
 
 def list_steadiness(steadiness: pd.DataFrame) -> pd.DataFrame:
@@ -238,7 +241,7 @@ def list_rating_models(models: pd.DataFrame) -> pd.DataFrame:
         say("in_use", name=say_name(model)) if used else say_name(model)
         for model, used in zip(ordered["model"], ordered["used"], strict=True)
     ]
-    columns = {"model": "way_of_weighting", "revenue": "orders_revenue", "auc": "tells_who_stays"}
+    columns = {"model": "way_of_weighting", "revenue": "orders_revenue", "auc": "tells_who_stays_share"}
     return ordered.assign(model=names).drop(columns="used").rename(columns=columns)
 
 
@@ -325,7 +328,8 @@ def list_steps(plan: pd.DataFrame, *, currency: str) -> pd.DataFrame:
         currency: Currency of the gain.
 
     Returns:
-        The partners with a step; without a column of gains where none is known.
+        The partners with a step; without a column of gains where none is known, of languages where there is one, of
+        topics and alternatives where fewer than half have one (`refusal_cost` belongs to the alternative).
     """
     columns = [
         "name", "stage", "title", "expected_gain", "due_at", "owner", "channel", "language", "topic", "reason",
@@ -333,9 +337,11 @@ def list_steps(plan: pd.DataFrame, *, currency: str) -> pd.DataFrame:
     ]  # fmt: skip
     listed = plan.loc[plan["title"].notna(), columns]
     listed = listed.sort_values(["expected_gain", "due_at"], ascending=[False, True], kind="stable")
-    listed = listed.drop(columns=[name for name in ("topic", "alternative_title") if listed[name].isna().all()])
-    if listed["expected_gain"].isna().all():
-        return listed.drop(columns=["expected_gain", "refusal_cost"])
+    scarce = [name for name in ("topic", "alternative_title") if listed[name].notna().mean() < _TELLING]
+    scarce += ["language"] if listed["language"].nunique() < 2 else []
+    scarce += ["refusal_cost"] if "alternative_title" in scarce else []
+    scarce += ["expected_gain", "refusal_cost"] if listed["expected_gain"].isna().all() else []
+    listed = listed.drop(columns=scarce)
     return listed.rename(columns={name: f"{say_name(name)}, {currency}" for name in ("expected_gain", "refusal_cost")})
 
 

@@ -164,7 +164,7 @@ def format_share(value: float) -> str:
         return say("under", value="0.1%")
     if 0.999 < value < 1:
         return say("over", value="99.9%")
-    return f"{format_number(round(value * 100, 1))}%"
+    return f"{format_number(round(float(value) * 100, 1))}%"
 
 
 def format_points(value: float) -> str:
