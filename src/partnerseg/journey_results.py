@@ -222,8 +222,8 @@ def _price_avoiding(process: "Process", routes: pd.DataFrame, options: dict[str,
 def _value_routes(params: "Params", journey: Journey) -> pd.DataFrame:
     """What a period would have brought, less costs, had those who got a step got the one that helps most there.
 
-    Which one that is, is told from the earlier half of the decisions, and what it is worth from the later half: from all
-    steps of it, planned ones or not, as their chances are of all that might have been taken.
+    Which one that is, is told from the earlier half of the decisions, and what it is worth from the later half: from
+    all steps of it, planned ones or not, as their chances are of all that might have been taken.
     """
     decisions = journey.decisions_
     later = decisions["decided_at"] > decisions["decided_at"].quantile(0.5)

@@ -313,8 +313,11 @@ def _check_sense(values: dict[str, Any], path: Path) -> None:
     """Raise ParamsError where parameters contradict each other."""
     journey, tiers = values["journey"], values["rating"]["tiers"]
     names = [*journey["stages"], *journey["exits"]]
-    if not journey["stages"] or len(set(names)) < len(names):
-        raise ParamsError(f"{path}: journey.stages and journey.exits: {names!r} must be stages in order, no name twice")
+    if not journey["stages"] or len(names) < 2 or len(set(names)) < len(names):
+        raise ParamsError(
+            f"{path}: journey.stages and journey.exits: {names!r} must be stages in order, two or more with the exits, "
+            "no name twice"
+        )
     for key, wanted in (("journey.target", [journey["target"]]), ("effect.conversion", values["effect"]["conversion"])):
         for stage in wanted:
             if stage not in journey["stages"]:
