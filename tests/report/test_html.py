@@ -225,7 +225,8 @@ def test_long_tables_show_ten_rows_then_more_then_tell_what_is_left():
     assert first.count("<tr>") == 1 + 10
     assert rest.count("<tr>") == 1 + 190
     assert "Show 190 more rows" in rest
-    assert "50 more rows are not shown here" in rest
+    assert "Not shown here: 50 more rows." in rest
+    assert "Show 1 more row<" in table(pd.DataFrame({"n": range(11)})).html
 
 
 def read_csv(piece):

@@ -710,8 +710,8 @@ def _render(template: str, *, language: str = "en", **values: Any) -> str:
         words=load_language(language),
         say=lambda key, /, **inserts: say(key, language=language, **inserts),
         date=lambda value: format_date(value, language=language),
-        count=format_count,
         pages=lambda count: say_count("page", count, language=language),
+        more_rows=lambda count: say_count("more_row", count, language=language),
         link=_quote_href,
         **values,
     )
