@@ -371,6 +371,23 @@ def test_the_value_of_routes_is_told_or_refused_with_a_reason(models, tables):
     assert estimates["reason"].ne("").all() and estimates["value"].isna().all()
 
 
+def test_the_step_that_helps_most_is_chosen_from_what_was_over_before_it_is_judged(models, monkeypatch):
+    seen = {}
+    tell_effects, tell_value = journey_results.estimate_action_effects, journey_results.policy_value
+    monkeypatch.setattr(
+        journey_results, "estimate_action_effects", lambda rows: tell_effects(seen.setdefault("chosen", rows))
+    )
+    monkeypatch.setattr(
+        journey_results,
+        "policy_value",
+        lambda log, *rest, **more: tell_value(seen.setdefault("judged", log), *rest, **more),
+    )
+    journey_results._value_routes(models.params, models.journey)
+    over = seen["chosen"]["decided_at"].max() + pd.Timedelta(days=models.params.journey.horizon_days)
+    assert len(seen["chosen"]) > 1000 and len(seen["judged"]) > 100
+    assert over < seen["judged"]["decided_at"].min()
+
+
 def test_without_logged_steps_there_are_routes_but_no_claims(models, partners, willing):
     tables = Tables({**models.programme, "actions": models.programme["actions"].head(0)})
     quiet = SimpleNamespace(**{**vars(models), "programme": tables, "journey": fit_journey(models.params, tables)})

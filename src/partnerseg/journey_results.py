@@ -222,12 +222,14 @@ def _price_avoiding(process: "Process", routes: pd.DataFrame, options: dict[str,
 def _value_routes(params: "Params", journey: Journey) -> pd.DataFrame:
     """What a period would have brought, less costs, had those who got a step got the one that helps most there.
 
-    Which one that is, is told from the earlier half of the decisions, and what it is worth from the later half: from
-    all steps of it, planned ones or not, as their chances are of all that might have been taken.
+    Which one that is, is told from the earlier half of the decisions, as far as what came of them came in it too, and
+    what it is worth from the later half: from all steps of it, planned ones or not, as their chances are of all that
+    might have been taken.
     """
-    decisions = journey.decisions_
-    later = decisions["decided_at"] > decisions["decided_at"].quantile(0.5)
-    effects = estimate_action_effects(keep_steps(decisions[~later], list_planned(params.actions)))
+    decisions, period = journey.decisions_, params.journey.horizon_days
+    after = decisions["decided_at"] - pd.Timestamp(decisions["decided_at"].median())
+    later, earlier = after > pd.Timedelta(0), after <= -pd.Timedelta(days=period)
+    effects = estimate_action_effects(keep_steps(decisions[earlier], list_planned(params.actions)))
     helps = effects[(effects["lower_value"] > 0) & judge_effects(effects)["helps"]].sort_values(
         "effect_value", ascending=False, kind="stable"
     )

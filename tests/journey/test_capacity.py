@@ -1,4 +1,3 @@
-import ctypes
 import itertools
 
 import numpy as np
@@ -184,17 +183,6 @@ def test_tiny_and_huge_uses_are_told_apart_without_a_warning(use):
     both = steps.assign(hours=1.0, cost=[1.0] * 5 + [use] * 5)
     assert choose_steps(both, {"hours": 4.5, "cost": max(3.5, 4.5 * use)}).value == 10 + 9 + 8 + 7
     assert mixed.value == (41 if use <= 1e-12 else 40)
-
-
-def test_the_solver_prints_nothing(capfd):
-    """HiGHS 1.12 prints a line in this world, which no option turns off; what others print is left alone."""
-    flush = ctypes.CDLL(None).fflush
-    steps, limits = draw_world(7, 60, room=0.6)
-    print("before", flush=True)
-    choose_steps(steps, limits)
-    print("after", flush=True)
-    flush(None)
-    assert capfd.readouterr().out == "before\nafter\n"
 
 
 @given(

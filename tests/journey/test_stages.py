@@ -734,10 +734,10 @@ def test_impossible_levels_are_refused(called, level):
             tell(level=level)
 
 
-@pytest.mark.parametrize("days", [np.inf, np.nan, 0, -3, 30.5])
+@pytest.mark.parametrize("days", [np.inf, np.nan, 0, -3, 30.5, "90"])
 def test_impossible_horizons_are_refused(called, days):
     for tell in (called.conversion, called.drop_outs, lambda horizon_days: Journey(STAGES, EXITS, horizon_days)):
-        with pytest.raises(ValueError, match=f"horizon_days == {days}, must be >= 1, a whole number"):
+        with pytest.raises(ValueError, match=f"horizon_days == {days!r}, must be >= 1, a whole number"):
             tell(horizon_days=days)
 
 

@@ -260,6 +260,11 @@ def test_a_weight_is_the_effect_over_the_spread_of_points_and_the_unknown_keeps_
     assert found["luck"] < 0.05
     with pytest.raises(ValueError, match="changes tell of no factor"):
         learn_weights(points[["unknown"]], told)
+    with pytest.raises(ValueError, match="prior has no weight for factor luck"):
+        learn_weights(points, told, prior=prior.drop("luck"))
+    with pytest.warns(UserWarning, match="constant"):
+        still = learn_weights(points, Changes(told.X.assign(luck=0.0), told.y, told.memory, told.measures), prior=prior)
+    assert still.weights["luck"] == 0 and still.details.loc["luck", "effect"] == 0
 
 
 def draw_alike(correlation: float, seed: int = 0) -> Changes:

@@ -130,7 +130,7 @@ EXPECTED = [
     ),
     (
         lambda: journey.state_targets(TIMES.assign(within_target=[1.0, 1.0, f.NAN])),
-        "At every stage with a target all move on in time.",
+        "At every stage whose target can be judged yet, all moved on in time.",
     ),
     (
         lambda: journey.state_waiting(f.WAITING),

@@ -1,8 +1,6 @@
 """Capacity: the steps that together bring most within limits of hours, money and seats."""
 
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -306,51 +304,26 @@ def _search(
     largest = np.maximum(problem.uses[rows].max(axis=0, initial=0.0), 1e-300)
     scale = 1e4 / float(problem.gain[rows].max())  # the solver stops a millionth from the best
     one_each = csr_array((np.ones(len(rows)), (column, np.arange(len(rows)))))
-    with _mute_compiled():
-        found = milp(
-            -problem.gain[rows] * scale,
-            integrality=np.ones(len(rows)),
-            bounds=Bounds(0, problem.size[problem.group[rows]]),
-            constraints=[
-                LinearConstraint(one_each, -np.inf, problem.size[groups]),
-                LinearConstraint((problem.uses[rows] / largest).T, -np.inf, np.maximum(left, 0.0) / largest),
-            ],
-            options={
-                "mip_rel_gap": _SLACK * bound / max(bound - base, _SLACK * bound),
-                "node_limit": n_nodes,
-                "presolve": False,
-            },
-        )
+    found = milp(
+        -problem.gain[rows] * scale,
+        integrality=np.ones(len(rows)),
+        bounds=Bounds(0, problem.size[problem.group[rows]]),
+        constraints=[
+            LinearConstraint(one_each, -np.inf, problem.size[groups]),
+            LinearConstraint((problem.uses[rows] / largest).T, -np.inf, np.maximum(left, 0.0) / largest),
+        ],
+        options={
+            "mip_rel_gap": _SLACK * bound / max(bound - base, _SLACK * bound),
+            "node_limit": n_nodes,
+            "presolve": False,
+        },
+    )
     ceiling = base - found.mip_dual_bound / scale if found.mip_dual_bound is not None else np.inf
     if found.x is None:
         return None, ceiling
     counts = fixed.copy()
     counts[rows] = np.round(found.x).astype(int)
     return counts, ceiling
-
-
-@contextmanager
-def _mute_compiled() -> Iterator[None]:
-    """Send what compiled code prints nowhere.
-
-    HiGHS 1.12 prints a line whenever it repairs a solution; no option turns it off (ERGO-Code/HiGHS, issue 2783).
-    """
-    import ctypes
-
-    try:
-        flush, kept = ctypes.CDLL(None).fflush, os.dup(1)
-    except (OSError, TypeError):  # no standard output, or Windows, where its library has no handle
-        yield
-        return
-    flush(None)  # what others printed before belongs to them
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 1)
-    try:
-        yield
-    finally:
-        flush(None)
-        os.dup2(kept, 1)
-        os.close(kept)
 
 
 def _drop_excess(problem: _Problem, counts: np.ndarray, loss: np.ndarray) -> np.ndarray:

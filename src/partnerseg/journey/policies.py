@@ -15,7 +15,7 @@ LEAST_EFFECTIVE = 30.0  # partners; below it intervals do not hold what they pro
 VALUES = ["method", "value", "lower", "upper", "n", "effective_n", "largest_weight", "reason"]
 _NEEDED = ("partner_id", "period", "stage", "action", "propensity", "reward")
 _END = "(ended)"  # where journeys are when no more steps follow
-# How often logs with true propensities may be refused for them, at most: stated, not tuned.
+# How often logs with true propensities may be refused for them: stated, not tuned.
 FALSE_REFUSALS = 0.01
 _HIDDEN = 0.05  # share of partners without a way to the step that the check looks for; others are found as well
 
@@ -38,9 +38,10 @@ def policy_value(
     distribution on one degree of freedom less than there are effective partners.
 
     Nothing is told where the policy's steps were taken so rarely, or so often, that the propensities cannot be true:
-    some partners never could get a step, or nobody in some periods. A log with true propensities is refused for that
-    in at most 1% (`FALSE_REFUSALS`). What is found depends on how much was logged: of 10,000 partners, a share of 20%
-    without a way to the step is nearly always found, one of 3% seldom.
+    some partners never could get a step, or nobody in some periods. Logs with true propensities are refused for that
+    in about 1% (`FALSE_REFUSALS`), in 3-6% where the chances of a step differ tenfold and more between partners, as the
+    log tells only those of the steps taken. What is found depends on how much was logged: of 10,000 partners, a share
+    of 20% without a way to the step is nearly always found, one of 3% seldom.
 
     Args:
         log: One row a step, with `partner_id`, `period` (rising within a partner), `stage`, `action`,
@@ -197,8 +198,9 @@ class _Journeys:
         1 / propensity where a step was taken and 0 elsewhere has a mean of 1 after any past, if propensities are
         true. Three things are looked for in each stage and step: partners who never could get the step (a partner
         counts the more, the longer it went without), periods in which nobody could, and chances that are too low.
-        The log has no chances of steps that were not taken: what the taken one left is shared out as in the stage.
-        All tests together refuse true propensities in at most `FALSE_REFUSALS` of logs (Bonferroni).
+        The log has no chances of steps that were not taken: what the taken one left is shared out as in the stage, and
+        lowered where the taken ones say so. But for that guess all tests together refuse true propensities in at most
+        `FALSE_REFUSALS` of logs (Bonferroni).
         """
         rows = self.rows[self.rows["stage"].isin(self.met)]
         for stage in sorted(self.met):
@@ -211,7 +213,7 @@ class _Journeys:
             follows = dict(zip(self.chances.columns, self.chances.loc[[stage]].to_numpy()[0], strict=True))
             for step in (name for name, wanted in follows.items() if wanted > 0):
                 taken = action == step
-                chance = np.where(taken, propensity, (left * shares[step]).clip(1e-6, 1.0))
+                chance = np.where(taken, propensity, _guess_chances(left * shares[step], propensity, taken))
                 level = FALSE_REFUSALS * follows[step] * len(own) / len(rows)
                 of_period = 0.25 * level * np.bincount(period) / len(own)
                 if _judge(taken, chance, _weigh_waiting(partner, taken, chance), whole)[0] < 0.5 * level:
@@ -331,7 +333,20 @@ def _judge(
     n = total(weight) ** 2 / total(weight**2)
     usual = total(weight**2) / total(weight**2 / chance)
     seen = np.minimum(n * usual * total(weight * taken / chance) / total(weight), n)
-    return betainc(np.maximum(n - seen, 1e-12), seen + 1, 1 - usual), betainc(seen, n - seen + 1, usual)
+    # Where all were taken no count can be lower, though chances of 1 would make it look impossible.
+    few = np.where(n - seen > 1e-9 * n, betainc(np.maximum(n - seen, 1e-12), seen + 1, 1 - usual), 1.0)
+    return few, betainc(seen, n - seen + 1, usual)
+
+
+def _guess_chances(guess: np.ndarray, propensity: np.ndarray, taken: np.ndarray) -> np.ndarray:
+    """Lower guesses of the chances of a step that was not taken to as low as the taken ones' propensities say.
+
+    The sum of 1 / chance over all decisions, which the variance hangs on, is told without bias by 1 / chance ** 2 of
+    those where the step was taken.
+    """
+    guess = guess.clip(1e-6, 1.0)
+    known = (1 / propensity[taken] ** 2 - 1 / propensity[taken]).sum()
+    return guess / max(known / max((1 / guess[~taken]).sum(), 1e-300), 1.0)
 
 
 def _read_policy(policy: Mapping[str, str] | pd.DataFrame, taken: pd.Series) -> pd.DataFrame:

@@ -739,9 +739,9 @@ def _shorten_action(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_days(days: float) -> int:
     """Return a horizon as a whole number of days."""
-    if not (np.isfinite(days) and days >= 1 and days == int(days)):
+    if isinstance(days, str) or not (np.isfinite(days) and days >= 1 and days == int(days)):
         raise ValueError(
-            f"horizon_days == {days}, must be >= 1, a whole number of days; edit journey.horizon_days, or what is "
+            f"horizon_days == {days!r}, must be >= 1, a whole number of days; edit journey.horizon_days, or what is "
             "passed here"
         )
     return int(days)

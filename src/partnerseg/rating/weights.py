@@ -563,7 +563,7 @@ def learn_weights(
         >>> learn_weights(points, changes).weights.round(2).to_dict()
         {'skill': 0.67, 'luck': 0.0, 'size': 0.33}
     """
-    expert = direct(equal(points.columns).weights if prior is None else pd.Series(prior, dtype=float)).weights
+    expert = (equal(points.columns) if prior is None else _take_stated(points.columns, prior, "prior")).weights
     deviation = points.std()
     told = [name for name in points.columns if name in changes.X and changes.X[name].notna().all()]
     told = [name for name in told if deviation[name] > 0]
@@ -577,7 +577,8 @@ def learn_weights(
     prior = stated.groupby(names).sum() if stated.sum() > 0 else None
     found = learned(joined, changes.y, prior=prior)
     details = found.details.assign(learned_as=found.details.index).loc[names].set_axis(shares.index)
-    one = shares / joined.std()[names].to_numpy()
+    spread = joined.std()[names].to_numpy()
+    one: pd.Series = shares.where(spread > 0, 0.0) / np.where(spread > 0, spread, 1.0)
     details = details.assign(effect=details["effect"] * one, prior=details["prior"] * one)
     weights = expert.copy()
     effects = found.weights[names].to_numpy() * shares
