@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from partnerseg.edition import EditionBusy
+from partnerseg.edition import EditionBusy, write_file
 from partnerseg.hand_over import STATE, TOLD, _hold, check_place, hand_over, list_steps
 from partnerseg.params import load_params
 
@@ -344,22 +344,87 @@ def test_who_cannot_be_found_in_the_system_is_left_out(tmp_path):
     assert over(tmp_path / "jsonl", make_steps(external_id="")).left_out == {}
 
 
-def test_a_hand_over_that_is_killed_is_done_again_into_the_same_file(tmp_path, monkeypatch):
+def kill(monkeypatch, folder, steps, writes, form):
+    """Hand over, killed after so many files were written, in the middle of the next."""
     from partnerseg import hand_over as module
 
-    write = module.write_file
+    done = []
 
     def die(path, content):
-        if path.name == STATE:
+        done.append(path)
+        if len(done) > writes:
+            path.with_name(f".{path.name}.77.part").write_bytes(content)
             raise KeyboardInterrupt
-        return write(path, content)
+        return write_file(path, content)
 
-    monkeypatch.setattr(module, "write_file", die)
-    with pytest.raises(KeyboardInterrupt):
-        over(tmp_path, make_steps())
-    monkeypatch.setattr(module, "write_file", write)
-    receipt = over(tmp_path, make_steps())
-    assert receipt.planned == 3 and len(list(tmp_path.glob("*.jsonl"))) == 1
+    with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
+        context.setattr(module, "write_file", die)
+        over(folder, steps, form=form)
+
+
+@pytest.mark.parametrize("form", ["hubspot", "salesforce", "jsonl"])
+@pytest.mark.parametrize("writes", [0, 1, 2, 3])
+def test_a_hand_over_that_is_killed_leaves_nothing_of_who_refuses_then(tmp_path, monkeypatch, writes, form):
+    """Whenever it is killed, and whatever the date of the next one, which may have nothing to change."""
+    kill(monkeypatch, tmp_path, make_steps(), writes, form)
+    receipt = over(tmp_path, make_steps(), consent(p1=["marketing-"]), form=form, as_of="2026-07-02")
+    assert (receipt.number, receipt.planned, receipt.left_out) == (1, 2, {"no_consent": 1})
+    assert not [path.name for path in tmp_path.iterdir() if "of p1" in path.read_text(encoding="utf-8")]
+
+    before = {name: content for name, content in read_all(tmp_path).items() if name[0] != "."}
+    kill(monkeypatch, tmp_path, make_steps(), writes, form)
+    again = over(tmp_path, make_steps(), consent(p1=["marketing-"]), form=form, as_of="2026-07-03")
+    assert (again.number, again.unchanged, again.file) == (1, 2, "")
+    assert not [path.name for path in tmp_path.glob("*next_steps*") if "of p1" in path.read_text(encoding="utf-8")]
+    assert {name for name in read_all(tmp_path) if name[0] != "."} == {*before}
+
+
+def test_a_hand_over_that_is_killed_is_done_again_beside_the_files_before(tmp_path, monkeypatch):
+    first = over(tmp_path, make_steps())
+    kept = (tmp_path / first.file).read_bytes()
+    kill(monkeypatch, tmp_path, make_steps(title="another"), 3, "jsonl")
+    receipt = over(tmp_path, make_steps(title="another"))
+    assert (receipt.number, receipt.changed, receipt.unchanged) == (2, 1, 2)
+    assert (tmp_path / first.file).read_bytes() == kept and len(list(tmp_path.glob("*.jsonl"))) == 2
+    assert "writing" not in json.loads((tmp_path / STATE).read_text())
+
+
+def test_partners_with_one_key_are_left_out_where_it_is_the_record_and_nothing_of_them_stays(tmp_path):
+    """A company of HubSpot holds one step; an account of Salesforce holds a task for each."""
+    shared = make_steps(external_id="external_id of p2")
+    first = over(tmp_path / "hubspot", shared, form="hubspot")
+    assert (first.planned, first.left_out) == (1, {"shared_key": 2})
+    own = over(tmp_path / "hubspot", shared, consent(p1=[]), form="hubspot")
+    assert (own.planned, own.left_out) == (1, {"no_consent": 1})
+    [row] = read_table(tmp_path / "hubspot", over(tmp_path / "hubspot", shared, form="hubspot"))
+    assert (row["Record ID"], row["Partner ID"], row["Next step status"]) == ("external_id of p2", "p2", "withdrawn")
+    for form in ("salesforce", "jsonl"):
+        receipt = over(tmp_path / form, shared, form=form)
+        assert (receipt.planned, receipt.left_out) == (3, {})
+
+
+def test_a_key_that_two_partners_had_is_taken_back_in_one_row(tmp_path):
+    over(tmp_path, make_steps(), form="hubspot")
+    state = json.loads((tmp_path / STATE).read_text())
+    state["partners"]["p1"]["external_id"] = "external_id of p2"
+    (tmp_path / STATE).write_text(json.dumps(state))
+    receipt = over(tmp_path, make_steps().drop(index=["p1", "p2"]), form="hubspot")
+    assert receipt.withdrawn == 2 and [row["Record ID"] for row in read_table(tmp_path, receipt)] == [
+        "external_id of p2"
+    ]
+
+
+def test_a_partner_twice_and_times_with_a_zone_are_refused(tmp_path):
+    steps = make_steps()
+    with pytest.raises(ValueError, match="steps: partner_id 'p1' stands there twice, must stand once; leave one row"):
+        over(tmp_path / "none", pd.concat([steps, steps.head(1)]))
+    for name in ("changed_at", "arrived_at"):
+        said = consent().assign(**{name: pd.Timestamp("2026-01-05", tz="Europe/Kyiv")})
+        with pytest.raises(ValueError) as caught:
+            over(tmp_path / "none", steps, said)
+        for word in (f"consents: {name} has the time zone Europe/Kyiv, must be in UTC without one", "tz_convert(None)"):
+            assert word in str(caught.value)
+    assert not (tmp_path / "none").exists()
 
 
 def test_two_at_a_time_do_not_mix(tmp_path):
@@ -424,6 +489,13 @@ def break_state(change):
             break_state(lambda state: state["partners"]["p2"].update(partner_id="p9")),
             "partner 'p2': partner_id == 'p9', must be the same",
         ),
+        *[
+            (
+                break_state(lambda state, name=name: state.update(writing=name)),
+                f"writing == {str(name)!r}, must be the name",
+            )
+            for name in ("../params", "*", "next_steps-0001-2026-06-30*", "next_steps-0001-2026-06-30\n", "", None, 1)
+        ],
     ],
 )
 def test_a_broken_state_says_where_and_what_and_nothing_is_lost(tmp_path, write, words):
@@ -437,13 +509,15 @@ def test_a_broken_state_says_where_and_what_and_nothing_is_lost(tmp_path, write,
     assert read_all(tmp_path) == before
 
 
-def test_without_its_state_a_hand_over_writes_over_no_older_file(tmp_path):
-    for title in ("one", "two", "three"):
-        over(tmp_path, make_steps(title=title))
+@pytest.mark.parametrize("files", [1, 2, 3])
+@pytest.mark.parametrize("as_of", [AS_OF, "2026-07-02"])
+def test_without_its_state_a_hand_over_writes_over_no_older_file(tmp_path, files, as_of):
+    for title in range(files):
+        over(tmp_path, make_steps(title=str(title)))
     (tmp_path / STATE).unlink()
     before = read_all(tmp_path)
-    anew = over(tmp_path, make_steps(title="four"))
-    assert (anew.number, anew.planned) == (4, 3)
+    anew = over(tmp_path, make_steps(title="another"), as_of=as_of)
+    assert (anew.number, anew.planned) == (files + 1, 3)
     assert before.items() <= read_all(tmp_path).items()
 
 

@@ -29,6 +29,7 @@ TOLD = (
 )  # fmt: skip
 _KEYS = ("step_id", "partner_id", "external_id")
 _KEPT = (*_KEYS, "due_on", "status", "content")  # of a row, to tell the next time what has changed
+_NAME = re.compile(r"next_steps-([0-9]{4,})-[0-9]{4}-[0-9]{2}-[0-9]{2}")  # of a hand-over's files, without the ending
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Receipt:
     Attributes:
         form: `hubspot`, `salesforce`, `jsonl` or `postgresql`.
         as_of: Date of the plan.
-        number: How many hand-overs to this place there have been, this one included where it changed anything.
+        number: Of the last hand-over to this place, this one where it changed anything; it only grows.
         planned: Partners with a step that was not there before.
         changed: Partners whose step is another, or told otherwise, than before.
         withdrawn: Partners who were handed over before and have no step any more, or refuse.
@@ -46,7 +47,8 @@ class Receipt:
         left_out: Partners with a step who are not handed over, by reason: `no_consent` (never asked, or refused),
             `paused`, `analytics_withdrawn`, `withdrawn_since` (refused after the date of the plan), `no_key` (the
             system's own key is not known), `formula_key` (a key looks like a formula: in a spreadsheet's file it can
-            neither stand as it is nor be changed).
+            neither stand as it is nor be changed), `shared_key` (another partner with a step has the same key, under
+            which the system can hold one step only).
         file: The file written; empty when nothing changed, or for a database.
         sha256: Hash of the file, or of the rows.
     """
@@ -117,13 +119,13 @@ def hand_over(
     who never said anything has not consented. A partner who was handed over and now refuses, or has no step, is told
     once as withdrawn, without anything but its keys. A step that stands keeps the day it was due at first. What is
     written in this form tells whether a step has changed; its reason does not, as that tells of days, which pass.
-    Handing over the same plan twice changes nothing. A hand-over that is killed leaves the last state: the next one
-    does it again, into the same file. A key comes through as it is: a partner with one that looks like a formula is
-    left out of the forms that are spreadsheets, where all other text that looks so is disarmed.
+    Handing over the same plan twice changes nothing. A hand-over that is killed has handed over nothing: the next one
+    removes its files and begins anew, from the last state. A key comes through as it is: a partner with one that looks
+    like a formula is left out of the forms that are spreadsheets, where all other text that looks so is disarmed.
 
     Args:
         steps: One row a partner, as `list_steps` returns.
-        consents: The table `consents`.
+        consents: The table `consents`, its times in UTC without a time zone.
         as_of: Date of the plan, YYYY-MM-DD.
         form: `hubspot` (a CSV to import companies by their record id), `salesforce` (a CSV to upsert tasks by an
             external id), `jsonl` (one JSON object a line) or `postgresql` (a table).
@@ -135,8 +137,9 @@ def hand_over(
         The receipt; beside a file it is written as JSON too.
 
     Raises:
-        ValueError: There is no such form, purpose or date, what keeps the state cannot be read, the variable is not
-            set, or the database refuses. Then nothing is written.
+        ValueError: There is no such form, purpose or date, a partner stands in `steps` twice, times of consents have a
+            time zone, what keeps the state cannot be read, the variable is not set, or the database refuses. Then
+            nothing is written.
         EditionBusy: Somebody else is handing over to the same place.
 
     References:
@@ -159,6 +162,7 @@ def hand_over(
         raise ValueError(
             f"purpose == {purpose!r}, must be one of {', '.join(PURPOSES)}; edit hand_over.purpose in programme.yaml"
         )
+    _check_tables(steps, consents)
     allowed, left_out = _sort_out(steps, consents, as_of, purpose, form)
     if form == "postgresql":
         return _hand_to_database(allowed, left_out, as_of, to)
@@ -183,6 +187,19 @@ def check_place(form: str, to: str) -> None:
         )
 
 
+def _check_tables(steps: pd.DataFrame, consents: pd.DataFrame) -> None:
+    twice = steps.index[steps.index.duplicated()]
+    if len(twice):
+        raise ValueError(f"steps: partner_id {twice[0]!r} stands there twice, must stand once; leave one row")
+    for name in ("changed_at", "arrived_at"):
+        zone = getattr(consents[name].dtype, "tz", None) if name in consents else None
+        if zone is not None:
+            raise ValueError(
+                f"consents: {name} has the time zone {zone}, must be in UTC without one; convert it by "
+                "Series.dt.tz_convert(None)"
+            )
+
+
 def _sort_out(
     steps: pd.DataFrame, consents: pd.DataFrame, as_of: str, purpose: str, form: str
 ) -> tuple[pd.DataFrame, dict[str, int]]:
@@ -200,6 +217,9 @@ def _sort_out(
         keys = steps.drop(columns="partner_id", errors="ignore").reset_index(names="partner_id")[[*_KEYS]]
         risky = [_has_formula_key(row) for row in keys.to_dict("records")]
         reason[pd.Series(risky, index=steps.index, dtype=bool) & (reason == "")] = "formula_key"
+        if FORMS[form].key == "external_id":
+            left = steps.loc[reason == "", "external_id"].map(str)
+            reason[left.index[left.duplicated(keep=False)]] = "shared_key"
     return steps[reason == ""], {str(name): int(n) for name, n in reason[reason != ""].value_counts().items()}
 
 
@@ -266,6 +286,7 @@ def _hand_to_folder(steps: pd.DataFrame, left_out: dict[str, int], as_of: str, f
     own = FORMS[form]
     with _hold(folder):
         state = _read_state(folder / STATE, form)
+        _remove_unfinished(folder, state)
         # A key that a spreadsheet must not hold has never stood outside.
         before = {
             name: last for name, last in state["partners"].items() if not (own.spreadsheet and _has_formula_key(last))
@@ -275,11 +296,13 @@ def _hand_to_folder(steps: pd.DataFrame, left_out: dict[str, int], as_of: str, f
             return Receipt(form, as_of, state["number"], 0, 0, 0, changes.unchanged, left_out)
         number = _count_on(folder, state["number"])
         name = f"next_steps-{number:04d}-{as_of}"
+        write_file(folder / STATE, _dump(state | {"writing": name}))
         file = folder / f"{name}.{'csv' if own.spreadsheet else 'jsonl'}"
         taken = set(steps[own.key]) if own.spreadsheet else set()
-        gone = [*changes.replaced, *(row for row in changes.rows if row["status"] == WITHDRAWN)]
+        withdrawn = [row for row in changes.rows if row["status"] == WITHDRAWN]
+        gone = {row[own.key]: row for row in [*changes.replaced, *withdrawn]}
         here = [row for row in changes.rows if row["status"] != WITHDRAWN]
-        written = [own.tell(row) for row in [*(row for row in gone if row[own.key] not in taken), *here]]
+        written = [own.tell(row) for row in [*(row for key, row in gone.items() if key not in taken), *here]]
         sha256 = write_file(file, (_write_csv if own.spreadsheet else _write_lines)(written).encode("utf-8"))
         receipt = Receipt(form, as_of, number, *_count(changes.rows), changes.unchanged, left_out, file.name, sha256)
         write_file(folder / f"{name}.receipt.json", _dump(asdict(receipt)))
@@ -289,10 +312,19 @@ def _hand_to_folder(steps: pd.DataFrame, left_out: dict[str, int], as_of: str, f
 
 
 def _count_on(folder: Path, last: int) -> int:
-    """Return the number of this hand-over: that of a file left by one that was killed, never that of an older file."""
-    names = (re.match(r"next_steps-(\d+)-", path.name) for path in folder.iterdir())
-    highest = max((int(found[1]) for found in names if found), default=0)
-    return highest + 1 if highest > last + 1 else last + 1
+    """Return the number of this hand-over, past the last one and past every file that is there."""
+    names = (_NAME.match(path.name) for path in folder.iterdir())
+    return max([last, *(int(found[1]) for found in names if found)]) + 1
+
+
+def _remove_unfinished(folder: Path, state: Mapping[str, Any]) -> None:
+    """Remove what a hand-over that was killed has written: nobody knows for whom, so nothing could be taken back."""
+    patterns = [f".{STATE}.*.part"]
+    if name := state.get("writing"):
+        patterns += [f"{name}.csv", f"{name}.jsonl", f"{name}.receipt.json", f".{name}.*.part"]
+    for pattern in patterns:
+        for path in folder.glob(pattern):
+            path.unlink()
 
 
 def _read_state(path: Path, form: str) -> dict[str, Any]:
@@ -330,6 +362,8 @@ def _find_fault(state: Any) -> str:
             return f"{name} is missing"
         if type(state[name]) is not kind:
             return f"{name} == {str(state[name])[:40]!r}, must be {words}"
+    if "writing" in state and not (isinstance(state["writing"], str) and _NAME.fullmatch(state["writing"])):
+        return f"writing == {str(state['writing'])[:40]!r}, must be the name of a hand-over's files without the ending"
     return next((fault for name, row in state["partners"].items() if (fault := _find_row_fault(name, row))), "")
 
 

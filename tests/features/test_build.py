@@ -530,8 +530,8 @@ def test_profile_by_hand():
                 declared_potential=[np.nan, 5000.0, np.nan, np.nan],
             ),
             "preferences": pd.DataFrame({
-                "partner_id": ["a", "b"], "channels": ["email; phone,;event ;", None], "topics": None,
-                "avoid": [" ", "x"],
+                "partner_id": ["a", "b", "c"], "channels": ["email; phone,;event ;", None, None], "topics": None,
+                "avoid": [" ", "x", "x \r\n y\nz\n"],
             }),
         },
         AS_OF,
@@ -544,7 +544,7 @@ def test_profile_by_hand():
     assert found["region"].isna().tolist() == [False, False, True]
     assert found["declared_potential"].tolist()[0] == 5000
     assert found["preferred_channels"].tolist() == [3, 0, 0]
-    assert found["avoided"].tolist() == [0, 1, 0]
+    assert found["avoided"].tolist() == [0, 1, 3]
     assert found["preferred_topics"].isna().all()
 
 

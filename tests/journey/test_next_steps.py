@@ -171,7 +171,17 @@ def test_what_was_done_in_the_stage_is_planned_again_only_where_it_helps_and_aft
 
 
 @pytest.mark.parametrize(
-    "avoid", ["call", "CALL", "phone;EMAIL", "phone,EMAIL", " Phone , ; email,", "email;sms,phone"]
+    "avoid",
+    [
+        "call",
+        "CALL",
+        "phone;EMAIL",
+        "phone,EMAIL",
+        " Phone , ; email,",
+        "email;sms,phone",
+        "phone\nemail",
+        "phone\r\nEMAIL",
+    ],
 )
 @pytest.mark.filterwarnings("ignore:preferences.avoid")
 def test_names_in_capitals_are_avoided_too(avoid):

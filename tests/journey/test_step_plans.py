@@ -142,7 +142,8 @@ def test_what_a_partner_avoids_is_no_step():
     assert find_plan(make_partners(stage="activated", avoid="Call; audit")) == []
     assert find_plan(make_partners(stage="activated", avoid="phone;audit")) == [["activated", "call", "next"]]
     assert find_plan(make_partners(stage="activated", avoid="email; phone")) == [["activated", "audit", "next"]]
-    assert find_plan(make_partners(stage="activated", avoid="email,phone")) == [["activated", "audit", "next"]]
+    for avoid in ("email,phone", "email\nphone", "email\r\nphone\r\n"):
+        assert find_plan(make_partners(stage="activated", avoid=avoid)) == [["activated", "audit", "next"]]
     topics = {**ACTIONS["audit"], "topics": ["Technology", "compliance"]}
     about = {"call": ACTIONS["call"], "audit": topics}
     plan = plan_segments(pd.DataFrame(columns=["action", "stage", *BLANK]), about, stages=STAGES)

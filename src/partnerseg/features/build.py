@@ -156,8 +156,8 @@ def _read_partners(connection: Any) -> tuple[pd.DataFrame, dict[str, np.ndarray]
 
 
 def _count_items(column: Any) -> Any:
-    """Count what a text lists, separated by `;` or `,`; empty items do not count."""
-    text = column.strip().re_replace(r"\s*[;,][;,\s]*", ";").re_replace(r"^;|;$", "")
+    """Count what a text lists, separated by `;`, `,` or a line break; empty items do not count."""
+    text = column.strip().re_replace(r"\s*[;,\r\n][;,\s]*", ";").re_replace(r"^;|;$", "")
     return (text == "").ifelse(0, text.length() - text.replace(";", "").length() + 1)
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from partnerseg.journey.capacity import choose_steps
 from partnerseg.journey.stages import YEAR_DAYS, Journey
-from partnerseg.journey.step_plans import find_done, split_effects
+from partnerseg.journey.step_plans import WORDS, find_done, split_effects
 from partnerseg.programme.consent import consent_at
 
 LEAST_DAYS = 7  # nothing is due earlier than this, unless everything is
@@ -28,7 +28,6 @@ _CONTACTS = {
     "event": "event_touches_365d",
     "portal": "portal_touches_365d",
 }
-_WORDS = r"[;,]"  # what stands between the words of a list; no name in actions.yaml holds one
 _ALIKE = 0.85  # from which on one name is taken for a slip of another (difflib's ratio)
 _TOLD = 5  # unknown words that a warning names
 _NO_STEPS = {
@@ -93,8 +92,9 @@ def plan_next_steps(
         effects: As `estimate_action_effects` returns them, with a column `segment` for those in segments (missing: on
             all). None: estimated from the journey's own decisions.
         consents: The table `consents`.
-        preferences: The table `preferences`; its lists may be separated by `;` or `,`, in small letters or capitals. A
-            word in `avoid` that is no action, channel or topic binds nothing: it is warned of (`find_unknown_words`).
+        preferences: The table `preferences`; its lists may be separated by `;`, `,` or line breaks, in small letters or
+            capitals. A word in `avoid` that is no action, channel or topic binds nothing: it is warned of
+            (`find_unknown_words`).
         tickets: The table `tickets`, for open complaints. None: not known.
         log: The table `actions`, for steps already taken. None: not known.
         as_of: Date YYYY-MM-DD; what happened or arrived after its end is not seen.
@@ -222,7 +222,7 @@ def _warn_of_words(unknown: pd.DataFrame) -> None:
 def _split_words(preferences: pd.DataFrame, name: str) -> pd.DataFrame:
     """Return one row a partner and word of one of its lists, in small letters: `partner_id`, `word`."""
     lists = preferences[["partner_id", name]].dropna().reset_index(drop=True)
-    words = lists[name].astype("str").str.casefold().str.split(_WORDS, regex=True).explode().str.strip()
+    words = lists[name].astype("str").str.casefold().str.split(WORDS, regex=True).explode().str.strip()
     told = pd.DataFrame({"partner_id": lists["partner_id"].reindex(words.index), "word": words})
     return told[told["word"] != ""].drop_duplicates(ignore_index=True)
 
@@ -479,7 +479,7 @@ def _add_details(
     """Add `language`, where it is from, and `topic`: the first that is wished, not avoided, and in the step's reach."""
     asked = plan["partner_id"].map(wishes["language"]["language"])
     spoken = plan["partner_id"].map(features["language"]) if "language" in features else asked
-    plan["language"], plan["by_language"] = asked.fillna(spoken), asked.notna()
+    plan["language"], plan["by_language"] = asked.astype("str").fillna(spoken), asked.notna()
     can = pd.DataFrame(
         [(name, topic.casefold()) for name, entry in actions.items() for topic in entry.get("topics", ())],
         columns=["action", "word"],

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 DONE, NEXT, LATER = "done", "next", "later"
+WORDS = r"[;,\r\n]"  # what stands between the words of a list; no name in actions.yaml holds one
 _SEGMENT_PLAN = ["segment", "stage", "step", "action", "clear", "effect_chance", "effect_value"]
 _PARTNER_PLAN = ["partner_id", "step", "stage", "action", "status"]
 
@@ -70,8 +71,8 @@ def plan_partners(
         segment_plan: What `plan_segments` returns.
         partners: One row a partner to plan for, index partner_id: `stage`, `entered_at` (of the stage; missing:
             unknown, then all its logged steps count), `segment` (missing: none; one without a plan of its own has the
-            plan for everybody too), and `avoid` (actions, channels or topics it does not want, separated by `;` or
-            `,`; missing: none). Whoever paused or refused must not be there.
+            plan for everybody too), and `avoid` (actions, channels or topics it does not want, separated by `;`,
+            `,` or a line break; missing: none). Whoever paused or refused must not be there.
         log: The table `actions`: partner_id, taken_at, action, and perhaps arrived_at.
         actions: An entry for each action, as in actions.yaml; `channels` and `topics` are read: a step whose
             channels, or topics, are all avoided is avoided.
@@ -232,7 +233,7 @@ def _judge(row: pd.Series) -> tuple[bool, bool, float, float]:
 def _is_avoided(rows: pd.DataFrame, actions: Mapping[str, Any]) -> np.ndarray:
     """Tell which steps the partner does not want: the action, all its channels, or all its topics."""
     told = rows["avoid"].fillna("").map(str)
-    words = {text: {word.strip().casefold() for word in re.split("[;,]", text)} for text in told.unique()}
+    words = {text: {word.strip().casefold() for word in re.split(WORDS, text)} for text in told.unique()}
     bound = {name: _list_bound(name, _plain(entry)) for name, entry in actions.items()}
     avoided = {
         (action, text)

@@ -280,9 +280,9 @@ _ALL = (
         (
             _PARTNER,
             _optional("language", note="ISO 639-1 code"),
-            _optional("channels", note="separated by ; or ,"),
-            _optional("topics", note="separated by ; or ,"),
-            _optional("avoid", note="actions, channels or topics, separated by ; or ,"),
+            _optional("channels", note="separated by ; , or line breaks"),
+            _optional("topics", note="separated by ; , or line breaks"),
+            _optional("avoid", note="actions, channels or topics, separated by ; , or line breaks"),
         ),
         ("partner_id",),
     ),
