@@ -9,7 +9,7 @@ them for 8 periods leaves too few effective journeys). Found: refused as the wei
 Best count test: how often a one-sided test at 1% would find the share from the number of steps taken if it were told
 where to look. Where nothing is found, whether the doubly robust interval (95%) holds the truth, and how far its
 middle is off, in widths: where the closed partners are like the others, and where they earn half. Share 0 tells false
-refusals, stated at 1% at most.
+refusals, stated at 1%.
 """
 
 import sys

@@ -14,7 +14,8 @@ import yaml
 
 from partnerseg.hand_over import FORMS, TOLD, Receipt, hand_over
 from partnerseg.journey.derive import Rule
-from partnerseg.params import load_params
+from partnerseg.params import load_params, read_yaml
+from partnerseg.programme.mapping import read_mapping
 from partnerseg.programme.tables import TABLES
 from tests.test_hand_over import AS_OF, consent, make_steps
 
@@ -202,3 +203,10 @@ def test_links_lead_somewhere():
         for path in re.findall(r"`((?:src|params|benchmarks|docs|notebooks)/[\w./-]+)`", text):
             assert (ROOT / path).exists() or path.endswith("/mine"), f"{name}: {path}"
     assert seen > 5
+
+
+def test_the_mapping_of_the_page_is_read(tmp_path):
+    (block,) = find_blocks("data.md", "")
+    (tmp_path / "german.yaml").write_text(block, encoding="utf-8")
+    sources = read_mapping(tmp_path / "german.yaml", read_yaml(tmp_path / "german.yaml"))
+    assert [source.table.name for source in sources] == ["partners", "consents", "sales"]
